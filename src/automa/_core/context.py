@@ -1,0 +1,138 @@
+"""What a step's functions get: the context of one action in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from automa._core.reports import StepReport
+from automa._core.state import State
+from automa._core.status import Action
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import MutableMapping
+
+    from automa._core.runs import StepRun, WorkflowRun
+
+
+class Context:
+    """What one action of a step is given, and what it may leave.
+
+    Attributes:
+        action: What the step is asked to do.
+        attempt: The number of this attempt, from 1.
+        report: The report of this action, begun and not yet closed: for a step that overrides
+            ``run`` or ``rollback`` to fill and hand over.
+    """
+
+    __slots__ = ("_step_run", "_workflow_run", "action", "attempt", "report")
+
+    def __init__(self, workflow_run: WorkflowRun, step_run: StepRun, action: Action) -> None:
+        self._workflow_run = workflow_run
+        self._step_run = step_run
+        self.action = action
+        self.attempt = 1
+        self.report = StepReport(step_run.id, action)
+
+    @property
+    def workflow_id(self) -> str:
+        """The id of the workflow that was started: the root, where workflows are nested."""
+        return self._workflow_run.run.workflow_id
+
+    @property
+    def run_id(self) -> str:
+        """The id of this run."""
+        return self._workflow_run.run.run_id
+
+    @property
+    def step_id(self) -> str:
+        """The id of the step at work."""
+        return self._step_run.id
+
+    @property
+    def path(self) -> str:
+        """The ids from the root's step down to this one, joined by ``/``."""
+        return self._workflow_run.prefix + self._step_run.id
+
+    @property
+    def shared(self) -> State:
+        """The state that all steps of the workflow see."""
+        return self._workflow_run.shared
+
+    @property
+    def local(self) -> State:
+        """The state of this step alone, seen by its run and its undo."""
+        step_run = self._step_run
+        if step_run.local is None:
+            step_run.local = State("local", step=step_run.id)
+        return step_run.local
+
+    @property
+    def result(self) -> Any:
+        """What the step's run returned: for its undo."""
+        return self._workflow_run.run.results.get(self.path)
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """What the steps before returned, by the id of a sibling or by path."""
+        return Results(self._workflow_run)
+
+    @property
+    def metadata(self) -> MutableMapping[str, str | bytes]:
+        """Texts or bytes, by name, that go into the report of this action."""
+        return self.report.metadata
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """The live objects given to ``start(resources=…)``; they are never written down."""
+        return self._workflow_run.run.resources
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text that is the same whenever this action of this run is tried again, and no other's.
+
+        Workflow, run, path and action, each percent-encoded (RFC 3986), joined by ``/``.
+        """
+        run = self._workflow_run.run
+        way = "undo" if self.action is Action.ROLLBACK else "run"
+        parts = (run.workflow_id, run.run_id, *self._workflow_run.ids, self.step_id, way)
+        return "/".join(quote(part, safe="") for part in parts)
+
+    @property
+    def log(self) -> logging.Logger | logging.LoggerAdapter[Any]:
+        """The workflow's logger, each line with run and step."""
+        run = self._workflow_run.run
+        return run.logger_for(run.run_id, self.path)
+
+    def __repr__(self) -> str:
+        return f"<Context {self.action} {self.path} of run {self.run_id}>"
+
+
+class Results(Mapping[str, Any]):
+    """What the steps that ran returned: looked up by the id of a sibling, or by path from the root.
+
+    Raises:
+        KeyError: Where no such step has a result; the message names those that have.
+    """
+
+    __slots__ = ("_prefix", "_results")
+
+    def __init__(self, workflow_run: WorkflowRun) -> None:
+        self._results = workflow_run.run.results
+        self._prefix = workflow_run.prefix
+
+    def __getitem__(self, key: str) -> Any:
+        for path in (self._prefix + key, key):
+            if path in self._results:
+                return self._results[path]
+        known = ", ".join(map(repr, self._results)) or "none"
+        raise KeyError(f"no step {key!r} has a result (those that have: {known})")
+
+    def __iter__(self) -> Iterator[str]:
+        for path in self._results:
+            yield path.removeprefix(self._prefix)
+
+    def __len__(self) -> int:
+        return len(self._results)

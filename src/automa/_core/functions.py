@@ -1,0 +1,137 @@
+"""How the functions that a user gives to a step are called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from automa._core.status import Action
+from automa.errors import WorkflowDefinitionError
+
+if TYPE_CHECKING:
+    from automa._core.context import Context
+    from automa._core.events import Handoff
+    from automa._core.steps import Step
+
+SagaRun = Callable[..., Any]
+"""A step's work: takes the context or nothing, sync or async (seed: SagaRun)."""
+
+SagaUndo = Callable[..., Any]
+"""A step's compensation: takes the context or nothing, sync or async (seed: SagaUndo)."""
+
+
+class StepFunction(NamedTuple):
+    """A user's function, ready to be called for any copy of its step.
+
+    Attributes:
+        call: Calls it with the step and the context.
+        is_async: Whether it gives an awaitable, as far as can be told without calling it.
+    """
+
+    call: Callable[[Step, Context], Any]
+    is_async: bool
+
+
+def step_function(function: object, step: Step, role: str) -> StepFunction:
+    """Return a user's function as a `StepFunction`.
+
+    A bound method of the step itself is bound anew to each copy of the step.
+
+    Args:
+        function: What the user gave.
+        step: The step to which it was given.
+        role: What the function is to the step, for messages: ``run`` or ``undo``.
+
+    Raises:
+        WorkflowDefinitionError: Where it cannot be called with the context or with nothing, or
+            is a generator function, whose body a call does not run.
+    """
+    if not callable(function):
+        raise WorkflowDefinitionError(f"step {step.id!r}: {role} is {function!r}, which cannot be called")
+    what = f"step {step.id!r}: the {role} function {getattr(function, '__qualname__', repr(function))}"
+    if inspect.isgeneratorfunction(_innermost(function)) or inspect.isasyncgenfunction(_innermost(function)):
+        raise WorkflowDefinitionError(f"{what} is a generator: a call would not run its body; use return, not yield")
+    takes_context = _takes_context(function, what)
+    is_async = inspect.iscoroutinefunction(_innermost(function))
+    if getattr(function, "__self__", None) is step:
+        method = function.__func__  # type: ignore[attr-defined]  # a bound method has one
+        return StepFunction(method if takes_context else lambda step, _ctx: method(step), is_async)
+    if takes_context:
+        return StepFunction(lambda _step, ctx: function(ctx), is_async)
+    return StepFunction(lambda _step, _ctx: function(), is_async)
+
+
+def _innermost(function: Any) -> Any:
+    """Return the function that runs in the end, behind partials and ``__call__``."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not isinstance(function, type):
+        return type(function).__call__
+    return function
+
+
+def _takes_context(function: Callable[..., Any], what: str) -> bool:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        raise WorkflowDefinitionError(f"{what} does not tell its arguments: wrap it in a lambda") from None
+    for arguments, takes_context in ((("ctx",), True), ((), False)):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return takes_context
+    raise WorkflowDefinitionError(f"{what}{signature} must take one argument, the context, or none")
+
+
+def has_async_controller(cls: type) -> bool:
+    """Return whether the steps of a class answer with coroutines: their ``run`` or ``rollback`` is async."""
+    return any(inspect.iscoroutinefunction(getattr(cls, name, None)) for name in ("run", "rollback"))
+
+
+def needs_thread(controller: Callable[..., Any]) -> bool:
+    """Return whether a step's ``run`` or ``rollback`` might block an event loop: nothing in it is async."""
+    if inspect.iscoroutinefunction(controller):
+        return False
+    step, name = getattr(controller, "__self__", None), getattr(controller, "__name__", "")
+    function: StepFunction | None = getattr(step, f"_{name}_function", None)
+    return function is None or not function.is_async
+
+
+class PendingAnswer(Awaitable["Handoff"]):
+    """The answer of a step whose function gave an awaitable: a handoff, once awaited.
+
+    Args:
+        awaitable: What the function gave.
+        answer: Turns what came of it, a value or an error, into the handoff.
+    """
+
+    __slots__ = ("_answer", "_awaitable")
+
+    def __init__(self, awaitable: Awaitable[Any], answer: Callable[[Any, Exception | None], Handoff]) -> None:
+        self._awaitable = awaitable
+        self._answer = answer
+
+    def __await__(self) -> Generator[Any, Any, Handoff]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Handoff:
+        value, error = None, None
+        try:
+            value = await self._awaitable
+        except Exception as raised:  # noqa: BLE001  # whatever it is, it is the step's outcome
+            error = raised
+        return self._answer(value, error)
+
+    def close(self) -> None:
+        """Give up the awaitable without waiting for it."""
+        close_awaitable(self._awaitable)
+
+
+def close_awaitable(awaitable: object) -> None:
+    """Give up an awaitable that nobody will wait for: close a coroutine, cancel a future."""
+    give_up = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
+    if give_up is not None:
+        give_up()

@@ -1,0 +1,242 @@
+"""What happened, action by action (seed: StepReport, WorkflowReport)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from automa._core import clock
+from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, Status
+from automa.errors import WorkflowFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime, timedelta
+
+StepIDs = list[str]
+"""The ids of steps, in order (seed: StepIDs)."""
+
+
+class Metadata(dict[str, "str | bytes"]):
+    """Texts or bytes by name, checked where they are set."""
+
+    def __setitem__(self, name: str, value: str | bytes) -> None:
+        if not isinstance(name, str) or not isinstance(value, str | bytes):
+            raise TypeError(f"metadata[{name!r}]: names are texts, values texts or bytes, not {type(value).__name__}")
+        super().__setitem__(name, value)
+
+
+class StepReport:
+    """What one action of one step did (seed: StepReport).
+
+    Args:
+        step_id: The id of the step.
+        action: What the step was asked to do.
+
+    Attributes:
+        start_time: When the action began, UTC.
+        end_time: When it ended, UTC; None while it goes on.
+        status: How it ended.
+        error: Why it failed, or None.
+        detail: Why it was skipped, or another remark on how it ended.
+        result: What the step's run returned.
+        workflow: The report of the nested workflow, where the step is one.
+    """
+
+    __slots__ = (
+        "_metadata", "action", "detail", "end_time", "error", "result",
+        "start_time", "status", "step_id", "workflow",
+    )  # fmt: skip
+
+    def __init__(self, step_id: str, action: Action) -> None:
+        self.step_id = step_id
+        self.action = action
+        self.start_time: datetime | None = clock.now()
+        self.end_time: datetime | None = None
+        self.status = Status.UNDEFINED
+        self.error: BaseException | None = None
+        self.detail: str | None = None
+        self.result: Any = None
+        self.workflow: WorkflowReport | None = None
+        self._metadata: Metadata | None = None  # made when first asked for: most have none
+
+    @property
+    def metadata(self) -> dict[str, str | bytes]:
+        """What the step noted beside its result: texts or bytes by name."""
+        if self._metadata is None:
+            self._metadata = Metadata()
+        return self._metadata
+
+    def adopt_metadata(self, other: StepReport) -> None:
+        """Take over what was noted in another report of the same action."""
+        if other._metadata:
+            self.metadata.update(other._metadata)
+
+    @property
+    def reason(self) -> BaseException | str | None:
+        """Why the action did not simply succeed: the error, or why it was skipped."""
+        return self.detail if self.error is None else self.error
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the action took; None while it goes on."""
+        if self.start_time is None or self.end_time is None:
+            return None
+        return self.end_time - self.start_time
+
+    def close(self, action: Action, status: Status) -> None:
+        """Set how and when the action ended."""
+        self.action = action
+        self.status = status
+        self.end_time = clock.now()
+
+    def __repr__(self) -> str:
+        reason = "" if self.reason is None else f" ({self.reason})"
+        return f"<StepReport {self.step_id} {self.action} {self.status}{reason}>"
+
+
+class Remaining(NamedTuple):
+    """What a run left over, by step id."""
+
+    not_run: tuple[str, ...]
+    """Steps that were not reached, in order."""
+    not_undone: tuple[str, ...]
+    """Steps that were reached and whose effects stand, the last first: the order of undoing."""
+
+
+class WorkflowReport:
+    """What a whole run did (seed: WorkflowReport).
+
+    Args:
+        workflow_id: The id of the workflow.
+        step_sequence: The ids of its steps, in order.
+
+    Attributes:
+        run_id: The id of the run; empty where the report was read from the seed's format.
+        start_time: When the run began, UTC.
+        end_time: When it ended, UTC; None while it goes on.
+        status: How it ended.
+        outcome: How it ended, in the terms of whoever has to act on it.
+        step_reports: What each action did, in the order in which they happened.
+    """
+
+    __slots__ = (
+        "end_time", "execution_mode", "outcome", "rollback_mode", "run_id",
+        "start_time", "status", "step_reports", "step_sequence", "workflow_id",
+    )  # fmt: skip
+
+    def __init__(self, workflow_id: str, step_sequence: Iterable[str]) -> None:
+        self.workflow_id = workflow_id
+        self.run_id = ""
+        self.step_sequence: StepIDs = list(step_sequence)
+        self.start_time: datetime | None = clock.now()
+        self.end_time: datetime | None = None
+        self.status = Status.UNDEFINED
+        self.outcome: Outcome | None = None
+        self.execution_mode: ExecutionMode | None = None
+        self.rollback_mode: RollbackMode | None = None
+        self.step_reports: list[StepReport] = []
+
+    def append(self, step_report: StepReport, action: Action, status: Status) -> None:
+        """Add a step's report, setting how and when it ended (seed: Append)."""
+        step_report.close(action, status)
+        self.step_reports.append(step_report)
+
+    def close(self, status: Status, outcome: Outcome) -> None:
+        """Set how and when the run ended."""
+        self.status = status
+        self.outcome = outcome
+        self.end_time = clock.now()
+
+    def copy(self) -> WorkflowReport:
+        """Return a copy with a list of step reports of its own."""
+        copy = WorkflowReport.__new__(WorkflowReport)
+        for name in self.__slots__:
+            setattr(copy, name, getattr(self, name))
+        copy.step_reports = list(self.step_reports)
+        return copy
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the run took; None while it goes on."""
+        if self.start_time is None or self.end_time is None:
+            return None
+        return self.end_time - self.start_time
+
+    @property
+    def error(self) -> BaseException | None:
+        """The first error of the run; errors of undos never take its place."""
+        return next((report.error for report in self._failures() if report.action is not Action.ROLLBACK), None)
+
+    @property
+    def rollback_errors(self) -> list[BaseException]:
+        """The errors of failed undos, those of nested workflows included, in order."""
+        return [
+            report.error
+            for report in self._leaf_reports()
+            if report.action is Action.ROLLBACK and report.status is Status.FAILED and report.error is not None
+        ]
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What each step's run returned, by step id."""
+        return {
+            report.step_id: report.result
+            for report in self.step_reports
+            if report.action is Action.RUN and report.status is Status.SUCCESS
+        }
+
+    @property
+    def remaining(self) -> Remaining:
+        """What the run left over: steps not run, and steps that ran and are not undone."""
+        reached = {report.step_id for report in self.step_reports if report.action is Action.RUN}
+        undone = {
+            report.step_id
+            for report in self.step_reports
+            if report.action is Action.ROLLBACK and report.status is not Status.FAILED
+        }
+        return Remaining(
+            tuple(step_id for step_id in self.step_sequence if step_id not in reached),
+            tuple(step_id for step_id in reversed(self.step_sequence) if step_id in reached - undone),
+        )
+
+    def raise_for_status(self) -> None:
+        """Raise where the workflow failed.
+
+        Raises:
+            WorkflowFailed: Caused by the first error; it carries this report.
+        """
+        if self.status is Status.FAILED:
+            raise WorkflowFailed(self.headline, self) from self.error
+
+    def _failures(self) -> Iterator[StepReport]:
+        return (report for report in self.step_reports if report.status is Status.FAILED)
+
+    def _leaf_reports(self) -> Iterator[StepReport]:
+        """Yield the reports of steps that are no workflows, to any depth."""
+        for report in self.step_reports:
+            if report.workflow is None:
+                yield report
+            else:
+                yield from report.workflow._leaf_reports()
+
+    @property
+    def headline(self) -> str:
+        """How the run ended, in one line."""
+        ended = self.status.value if self.outcome is None else self.outcome.value.replace("_", " ")
+        error = self.error
+        reason = "" if error is None else f": {type(error).__name__}: {error}"
+        return f"workflow {self.workflow_id!r} ended {ended}{reason}"
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *self._lines("  ")])
+
+    def _lines(self, indent: str) -> Iterator[str]:
+        width = max((len(report.step_id) for report in self.step_reports), default=0)
+        for report in self.step_reports:
+            reason = "" if report.reason is None else f"  {report.reason!r}"
+            yield f"{indent}{report.action:<8} {report.step_id:<{width}} {report.status}{reason}"
+            if report.workflow is not None:
+                yield from report.workflow._lines(indent + "  ")
+
+    def __repr__(self) -> str:
+        return f"<WorkflowReport {self.workflow_id} {self.status}, {len(self.step_reports)} actions>"

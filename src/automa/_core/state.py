@@ -1,0 +1,286 @@
+"""The state that steps share: mutable mappings of JSON values, checked where they are set."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+from automa.errors import StateError
+
+MAX_DEPTH = 100
+"""How deeply values may nest; also what stops a value that contains itself."""
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that every reader of JSON keeps exactly (RFC 8259, section 6)."""
+
+Delta = dict[str, tuple[str | None, str | None]]
+"""What changed between two moments: by key, the JSON text before and after; None is absent."""
+
+_REQUIRED: Any = object()
+
+
+class PrecisionWarning(UserWarning):
+    """An integer was put in the state that other readers of JSON would round."""
+
+
+class State(MutableMapping[str, Any]):
+    """A mapping of JSON values: null, booleans, finite numbers, texts, lists and objects with text keys.
+
+    A value is checked when it is set, and again when the step has ended, since a list or an object
+    may have been changed in place. What changed is kept as text, so that it can be taken back.
+
+    Args:
+        name: What the state is called in messages: ``shared`` or ``local``.
+        values: The first values; they are copied.
+        step: The id of the step at work, for messages.
+
+    Raises:
+        StateError: Where a value is not JSON; the message names the key and the step.
+    """
+
+    __slots__ = ("_name", "_texts", "_touched", "_values", "step")
+
+    def __init__(self, name: str, values: Mapping[str, Any] | None = None, *, step: str | None = None) -> None:
+        self._name = name
+        self.step = step
+        self._values: dict[str, Any] = {}
+        self._texts: dict[str, str] = {}  # each key's JSON as of the last commit
+        self._touched: set[str] = set()  # keys whose value may differ from that
+        if values:
+            for key, value in values.items():
+                self._check(key, value)
+                self._texts[key] = text = _to_text(value)
+                self._values[key] = json.loads(text)
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._values[key]
+        if type(value) in _CONTAINERS:
+            self._touched.add(key)  # the caller may change it in place
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._check(key, value)
+        self._touched.add(key)
+        self._values[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._values[key]
+        self._touched.add(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<{self._name} state {self._values!r}>"
+
+    def merge(self, values: Mapping[str, Any]) -> None:
+        """Set all of these keys; all are checked before the first is set.
+
+        Raises:
+            StateError: Where one of the values is not JSON.
+        """
+        for key, value in values.items():
+            self._check(key, value)
+        self.update(values)
+
+    def clone(self) -> dict[str, Any]:
+        """Return a deep copy of the values."""
+        copy: dict[str, Any] = json.loads(self._encode_all())
+        return copy
+
+    def get_int(self, key: str, default: int = _REQUIRED) -> int:
+        """Return an integer; ``3.0`` and ``"3"`` are read as 3.
+
+        Raises:
+            StateError: Where the value is no integer, or there is none and no default.
+        """
+        if default is not _REQUIRED and key not in self._values:
+            return default
+        value = self._required(key)
+        if type(value) is int:
+            return value
+        if type(value) is float and value.is_integer():
+            return int(value)
+        if type(value) is str:
+            try:
+                return int(value)
+            except ValueError:
+                pass
+        raise self._cannot(key, value, "an integer")
+
+    def get_float(self, key: str, default: float = _REQUIRED) -> float:
+        """Return a finite float; integers that a float holds exactly, and texts, are converted.
+
+        Raises:
+            StateError: Where the value is no such number, or there is none and no default.
+        """
+        if default is not _REQUIRED and key not in self._values:
+            return default
+        value = self._required(key)
+        if type(value) in {int, float, str}:
+            try:
+                number = float(value)
+            except (ValueError, OverflowError):
+                raise self._cannot(key, value, "a number") from None
+            if math.isfinite(number) and (type(value) is not int or int(number) == value):
+                return number
+        raise self._cannot(key, value, "a number without loss")
+
+    def get_bool(self, key: str, default: bool = _REQUIRED) -> bool:  # noqa: FBT001  # as dict.get
+        """Return a boolean; the texts ``true`` and ``false`` are read, in any case; numbers are not.
+
+        Raises:
+            StateError: Where the value is no boolean, or there is none and no default.
+        """
+        if default is not _REQUIRED and key not in self._values:
+            return default
+        value = self._required(key)
+        if type(value) is bool:
+            return value
+        if type(value) is str and value.lower() in {"true", "false"}:
+            return value.lower() == "true"
+        raise self._cannot(key, value, "a boolean")
+
+    def get_str(self, key: str, default: str = _REQUIRED) -> str:
+        """Return a text; numbers and booleans are written as JSON writes them.
+
+        Raises:
+            StateError: Where the value is null, a list or an object, or there is none and no default.
+        """
+        if default is not _REQUIRED and key not in self._values:
+            return default
+        value = self._required(key)
+        if type(value) is str:
+            return value
+        if type(value) in {int, float, bool}:
+            return json.dumps(value)
+        raise self._cannot(key, value, "a text")
+
+    def commit(self) -> tuple[Delta | None, StateError | None]:
+        """Make the present values the committed ones; return what changed, or None if nothing did.
+
+        A value that was changed in place and is not JSON any more is taken back; the error that
+        is returned beside the rest names its key.
+        """
+        if not self._touched:
+            return None, None
+        delta: Delta = {}
+        invalid: StateError | None = None
+        for key in sorted(self._touched):
+            before, after = self._texts.get(key), None
+            if key in self._values:
+                try:
+                    self._check(key, self._values[key])
+                    after = _to_text(self._values[key])
+                except StateError as error:
+                    invalid = invalid or error
+                    after = before
+                    self._restore(key, before)
+            if before != after:
+                delta[key] = (before, after)
+                self._set_text(key, after)
+        self._touched.clear()
+        return delta or None, invalid
+
+    def discard(self) -> None:
+        """Take back whatever changed since the last commit."""
+        for key in self._touched:
+            self._restore(key, self._texts.get(key))
+        self._touched.clear()
+
+    def revert(self, delta: Delta | None) -> None:
+        """Take back what a commit changed; uncommitted changes are discarded first."""
+        self.discard()
+        for key, (before, _) in (delta or {}).items():
+            self._set_text(key, before)
+            self._restore(key, before)
+
+    def _set_text(self, key: str, text: str | None) -> None:
+        if text is None:
+            self._texts.pop(key, None)
+        else:
+            self._texts[key] = text
+
+    def _restore(self, key: str, text: str | None) -> None:
+        if text is None:
+            self._values.pop(key, None)
+        else:
+            self._values[key] = json.loads(text)
+
+    def _encode_all(self) -> str:
+        for key in self._touched & self._values.keys():
+            self._check(key, self._values[key])
+        return _to_text(self._values)
+
+    def _required(self, key: str) -> Any:
+        if key not in self._values:
+            known = ", ".join(map(repr, self._values)) or "none"
+            raise StateError(f"{self._place(key)}: there is no such key (there are: {known})")
+        return self._values[key]
+
+    def _cannot(self, key: str, value: Any, wanted: str) -> StateError:
+        return StateError(f"{self._place(key)}: {value!r} ({type(value).__name__}) cannot be read as {wanted}")
+
+    def _check(self, key: str, value: Any) -> None:
+        if type(key) is not str:
+            raise StateError(f"{self._place(key)}: keys are texts, not {type(key).__name__}")
+        try:
+            check_json(value)
+        except StateError as error:
+            raise StateError(f"{self._place(key)}{error}") from None
+
+    def _place(self, key: object) -> str:
+        where = "" if self.step is None else f" in step {self.step!r}"
+        return f"{self._name}[{key!r}]{where}"
+
+
+_CONTAINERS = frozenset({list, dict})
+
+
+def check_json(value: Any, place: str = "", depth: int = 0) -> None:
+    """Check that a value is made of JSON values only, of exactly Python's own types for them.
+
+    Subclasses are refused: they would come back as the plain type after a resume.
+
+    Raises:
+        StateError: Where it is not; the message begins with the place inside the value.
+    """
+    kind = type(value)
+    if kind is int:
+        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            warnings.warn(
+                f"the integer {value} is beyond 2^53-1: other readers of JSON round it; keep it as a text",
+                PrecisionWarning,
+                stacklevel=4,
+            )
+    elif kind is float:
+        if not math.isfinite(value):
+            raise StateError(f"{place}: {value} is no JSON number")
+    elif value is None or kind is str or kind is bool:
+        pass
+    elif depth >= MAX_DEPTH:
+        raise StateError(f": nested deeper than {MAX_DEPTH} levels, or contains itself")
+    elif kind is list:
+        for index, item in enumerate(value):
+            check_json(item, f"{place}[{index}]", depth + 1)
+    elif kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise StateError(f"{place}: the key {key!r} is no text, but {type(key).__name__}")
+            check_json(item, f"{place}[{key!r}]", depth + 1)
+    else:
+        hint = "; use a list" if kind is tuple else "; live objects go into resources"
+        raise StateError(f"{place}: {kind.__module__}.{kind.__qualname__} is no JSON value{hint}")
+
+
+def _to_text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,246 @@
+"""The kernel of a step (seed: Step), and the decorator that makes one of a function."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from automa._core.events import Failure, Handoff, Success
+from automa._core.functions import (
+    PendingAnswer,
+    SagaRun,
+    SagaUndo,
+    StepFunction,
+    has_async_controller,
+    step_function,
+)
+from automa._core.reports import StepReport
+from automa._core.status import Action
+from automa.errors import Skip, WorkflowDefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from automa._core.context import Context
+    from automa._core.protocols import Backward, Forward
+
+Undo = TypeVar("Undo", bound=SagaUndo)
+
+
+class Step:
+    """A step of a saga: does something in `run`, takes it back in `rollback` (seed: Step).
+
+    Give it functions, or subclass it with methods ``saga_run`` and ``saga_undo``, or override
+    `run` and `rollback` themselves and answer with the helper methods. A run works on a copy of
+    the step made for it alone: what ``run`` keeps on ``self`` is there in ``rollback``, and no
+    other run sees it. The copy is shallow: a list made in ``__init__`` is shared by all runs.
+
+    Args:
+        id: The id of the step, unique in its workflow; a subclass may set it as a class attribute.
+        run: The work: takes the context or nothing, sync or async. What it returns is the
+            step's result; an exception is its failure; ``raise Skip("why")`` says that there was
+            nothing to do.
+        undo: Takes the work back, likewise. It may be called although ``run`` failed half-way.
+
+    Raises:
+        WorkflowDefinitionError: Where the id is empty or a function has the wrong signature.
+
+    Example:
+        >>> seat = Step("seat", run=lambda: "12A", undo=lambda ctx: print("free", ctx.result))
+        >>> seat.id
+        'seat'
+    """
+
+    id: str = ""
+    next: Forward | None = None
+    prev: Backward | None = None
+    saga_run: SagaRun | None = None
+    saga_undo: SagaUndo | None = None
+    _run_function: StepFunction | None = None
+    _rollback_function: StepFunction | None = None
+    is_async: bool = False
+    """Whether the step needs an event loop, as far as can be told without calling it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.is_async = has_async_controller(cls)
+
+    def __init__(self, id: str | None = None, *, run: SagaRun | None = None, undo: SagaUndo | None = None) -> None:
+        if id is not None:
+            self.id = id
+        check_id(self.id, "a step")
+        self.register_saga(run or self.saga_run, undo or self.saga_undo)
+
+    def register_saga(self, run: SagaRun | None = None, undo: SagaUndo | None = None) -> Self:
+        """Set the functions that the default `run` and `rollback` call (seed: RegisterSaga).
+
+        Args:
+            run: The work, or None to leave out.
+            undo: The compensation, or None to leave out.
+
+        Raises:
+            WorkflowDefinitionError: Where a function has the wrong signature.
+        """
+        self._run_function = None if run is None else step_function(run, self, "run")
+        self._rollback_function = None if undo is None else step_function(undo, self, "undo")
+        self._note_async()
+        return self
+
+    def undo(self, function: Undo) -> Undo:
+        """Set the compensation; a decorator that returns the function as it is.
+
+        Raises:
+            WorkflowDefinitionError: Where the function has the wrong signature.
+        """
+        self._rollback_function = step_function(function, self, "undo")
+        self._note_async()
+        return function
+
+    def _note_async(self) -> None:
+        functions = (self._run_function, self._rollback_function)
+        self.is_async = type(self).is_async or any(function.is_async for function in functions if function)
+
+    def run(self, ctx: Context, prev_success: Success) -> Handoff | Awaitable[Handoff]:
+        """Do the work and answer; the default controller (seed: Run).
+
+        Without a run function the step is skipped. An error goes to the step's own rollback.
+        """
+        if self._run_function is None:
+            return self.skipped_run(prev_success, reason="no run function")
+        report = ctx.report
+        try:
+            result = self._run_function.call(self, ctx)
+        except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
+            return self._answer_run(prev_success, report, None, error)
+        if hasattr(result, "__await__"):
+            return PendingAnswer(result, functools.partial(self._answer_run, prev_success, report))
+        return self._answer_run(prev_success, report, result, None)
+
+    def _answer_run(
+        self, prev_success: Success, report: StepReport, result: Any, error: Exception | None
+    ) -> Handoff:
+        if error is None:
+            report.result = result
+            return self.run_next(prev_success, report)
+        if isinstance(error, Skip):
+            return self.skipped_run(prev_success, report, reason=str(error))
+        return self.failed_run(prev_success, error, report)
+
+    def rollback(self, ctx: Context, prev_failure: Failure) -> Handoff | Awaitable[Handoff]:
+        """Take the work back and answer; the default controller (seed: Rollback).
+
+        Without an undo function the rollback is skipped. An error of the undo is recorded, and
+        the step before is rolled back all the same.
+        """
+        if self._rollback_function is None:
+            return self.skipped_rollback(prev_failure, reason="no undo function")
+        report = ctx.report
+        try:
+            result = self._rollback_function.call(self, ctx)
+        except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
+            return self._answer_rollback(prev_failure, report, None, error)
+        if hasattr(result, "__await__"):
+            return PendingAnswer(result, functools.partial(self._answer_rollback, prev_failure, report))
+        return self._answer_rollback(prev_failure, report, result, None)
+
+    def _answer_rollback(
+        self, prev_failure: Failure, report: StepReport, _result: Any, error: Exception | None
+    ) -> Handoff:
+        if error is None:
+            return self.rollback_prev(prev_failure, report)
+        if isinstance(error, Skip):
+            return self.skipped_rollback(prev_failure, report, reason=str(error))
+        return self.failed_rollback(prev_failure, error, report)
+
+    def run_next(self, prev_success: Success, report: StepReport | None = None) -> Handoff:
+        """Answer that the step has succeeded: hand a `Success` to the next (seed: RunNext)."""
+        report = report or StepReport(self.id, Action.RUN)
+        return Handoff(self.next, Success.of(prev_success, report))
+
+    def skipped_run(
+        self, prev_success: Success, report: StepReport | None = None, reason: str | None = None
+    ) -> Handoff:
+        """Answer that there was nothing to do: hand a `Success` to the next (seed: SkippedRun)."""
+        report = report or StepReport(self.id, Action.RUN)
+        report.detail = reason or None
+        return Handoff(self.next, Success.skipped(prev_success, report))
+
+    def failed_run(self, prev_success: Success, error: BaseException, report: StepReport | None = None) -> Handoff:
+        """Answer that the step has failed: hand a `Failure` to its own rollback."""
+        report = report or StepReport(self.id, Action.RUN)
+        return Handoff(self, Failure.of_run(prev_success, error, report))
+
+    def rollback_prev(self, prev_failure: Failure, report: StepReport | None = None) -> Handoff:
+        """Answer that the work is undone: hand a `Failure` to the step before (seed: RollbackPrev)."""
+        report = report or StepReport(self.id, Action.ROLLBACK)
+        return Handoff(self.prev, Failure.of(prev_failure, report))
+
+    def skipped_rollback(
+        self, prev_failure: Failure, report: StepReport | None = None, reason: str | None = None
+    ) -> Handoff:
+        """Answer that there was nothing to undo: hand a `Failure` to the step before (seed: SkippedRollback)."""
+        report = report or StepReport(self.id, Action.ROLLBACK)
+        report.detail = reason or None
+        return Handoff(self.prev, Failure.skipped(prev_failure, report))
+
+    def failed_rollback(
+        self, prev_failure: Failure, error: BaseException, report: StepReport | None = None
+    ) -> Handoff:
+        """Answer that the undo has failed: hand a `Failure` to the step before (seed: FailedRollback)."""
+        report = report or StepReport(self.id, Action.ROLLBACK)
+        return Handoff(self.prev, Failure.of_rollback(prev_failure, error, report))
+
+    def __copy__(self) -> Self:
+        copy = self.__class__.__new__(self.__class__)
+        copy.__dict__ = self.__dict__.copy()
+        return copy
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+
+def check_id(id: object, what: str) -> None:
+    """Check that an id is a text that is not empty.
+
+    Raises:
+        WorkflowDefinitionError: Where it is not.
+    """
+    if not isinstance(id, str):
+        raise WorkflowDefinitionError(f"the id of {what} must be a text, not {id!r}")
+    if not id.strip():
+        raise WorkflowDefinitionError(f"the id of {what} is empty")
+
+
+@overload
+def step(function: SagaRun, /) -> Step: ...
+@overload
+def step(*, id: str | None = None) -> Callable[[SagaRun], Step]: ...
+def step(function: SagaRun | None = None, /, *, id: str | None = None) -> Step | Callable[[SagaRun], Step]:
+    """Make a step of a function; its id is the function's name unless one is given.
+
+    Args:
+        function: The work of the step.
+        id: The id of the step.
+
+    Example:
+        >>> @step
+        ... def reserve(ctx):
+        ...     return {"reservation": 17}
+        >>> @reserve.undo
+        ... def release(ctx):
+        ...     print("cancel", ctx.result["reservation"])
+        >>> reserve
+        <Step reserve>
+    """
+    if function is None:
+        return functools.partial(_step_of, id=id)
+    if isinstance(function, str):
+        raise WorkflowDefinitionError(f"use @step(id={function!r})")
+    return _step_of(function, id=None)
+
+
+def _step_of(function: SagaRun, *, id: str | None) -> Step:
+    name = getattr(function, "__name__", None) if id is None else id
+    if name is None:
+        raise WorkflowDefinitionError(f"{function!r} has no name: give the step an id, @step(id=…)")
+    return Step(name, run=function)

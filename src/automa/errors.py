@@ -1,0 +1,405 @@
+"""What can go wrong, and errors as data.
+
+The tree of exceptions::
+
+    Exception
+    ├── AutomaError
+    │   ├── WorkflowDefinitionError (ValueError)   the workflow cannot be run as it is written
+    │   │   ├── UnknownStepError (LookupError)     a step id that no registry entry has
+    │   │   └── AsyncStepError                     an async step in a synchronous run
+    │   ├── RunIdError (ValueError)                a run id that is not of the allowed form
+    │   ├── StateError (ValueError)                a state value that is not JSON, or cannot be coerced
+    │   ├── IllegalHandoff                         a step handed over to one that may not receive it
+    │   ├── WireError (ValueError)                 a document that cannot be read, and where
+    │   ├── WorkflowFailed                         raised by ``report.raise_for_status()``
+    │   └── RemoteError                            stands for an exception of a class unknown here
+    └── Skip                                       not an error: a step says that it had nothing to do
+
+Errors travel as data (`encode_error`, `decode_error`): type, message, notes, causes and groups are
+plain JSON values, so nothing in a report or a journal is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from automa._core.reports import WorkflowReport
+
+__all__ = [
+    "AsyncStepError",
+    "AutomaError",
+    "EncodedError",
+    "IllegalHandoff",
+    "RemoteError",
+    "RunIdError",
+    "Skip",
+    "StateError",
+    "UnknownStepError",
+    "WireError",
+    "WorkflowDefinitionError",
+    "WorkflowFailed",
+    "decode_error",
+    "encode_error",
+    "register_error",
+]
+
+ErrorClass = TypeVar("ErrorClass", bound=type[BaseException])
+
+
+class AutomaError(Exception):
+    """The base of every error that automa itself raises."""
+
+
+class WorkflowDefinitionError(AutomaError, ValueError):
+    """A workflow that cannot be run as it is written; nothing was started."""
+
+
+class UnknownStepError(WorkflowDefinitionError, LookupError):
+    """A step id that is not in the registry."""
+
+
+class AsyncStepError(WorkflowDefinitionError):
+    """An async step met in a synchronous run."""
+
+
+class RunIdError(AutomaError, ValueError):
+    """A run id that is not of the allowed form; nothing was started."""
+
+
+class StateError(AutomaError, ValueError):
+    """A value that cannot be kept in the state, or cannot be read as the type asked for."""
+
+
+class IllegalHandoff(AutomaError):  # noqa: N818  # it names the act; the step's report is the error
+    """A step handed over to one that may not receive it, or answered with something else."""
+
+
+class WireError(AutomaError, ValueError):
+    """A document that cannot be read as what it should be; the message names the place."""
+
+
+class WorkflowFailed(AutomaError):  # noqa: N818  # reads as what happened: except WorkflowFailed
+    """A workflow that failed; its cause (``__cause__``) is the first error.
+
+    Attributes:
+        report: The whole report of the run.
+        rollback_errors: The errors of failed undos, or None where every undo succeeded.
+    """
+
+    def __init__(self, message: str, report: WorkflowReport) -> None:
+        super().__init__(message)
+        self.report = report
+        errors = report.rollback_errors
+        self.rollback_errors: BaseExceptionGroup[BaseException] | None = (
+            BaseExceptionGroup("undos that failed", errors) if errors else None
+        )
+
+
+class RemoteError(AutomaError):
+    """Stands for an exception whose class is not known here, and prints like the original.
+
+    Attributes:
+        type_name: The full name of the original class.
+    """
+
+    type_name: str = ""
+
+
+class Skip(Exception):  # noqa: N818  # not an error
+    """Raised by a step's function to say that it had nothing to do.
+
+    Example:
+        >>> def run(ctx):
+        ...     if ctx.shared.get("dry_run"):
+        ...         raise Skip("dry run")
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedError:
+    """An exception as data, made of plain values only (seed: EncodedError).
+
+    Attributes:
+        type: The full name of the class, for example ``builtins.ValueError``.
+        message: What ``str()`` of the exception gave; of a group, its message alone.
+        args: The arguments of the exception where all are plain values, else None.
+        attributes: What the exception kept on itself, as far as it is plain values.
+        notes: The notes added with ``add_note``.
+        cause: The exception that this one came from.
+        context: True where that came by itself (``__context__``), False for ``raise … from``.
+        exceptions: The members, where the exception is a group.
+    """
+
+    type: str
+    message: str
+    args: tuple[Any, ...] | None = None
+    attributes: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    cause: EncodedError | None = None
+    context: bool = False
+    exceptions: tuple[EncodedError, ...] | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+    def chain(self) -> list[EncodedError]:
+        """Return the error and its causes, outermost first."""
+        links = [self]
+        while (cause := links[-1].cause) is not None:
+            links.append(cause)
+        return links
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as JSON values; what is absent or empty is left out."""
+        document: dict[str, Any] | None = None
+        for link in reversed(self.chain()):  # not recursive: a chain may be longer than Python's stack
+            outer = link._alone_to_dict()
+            if document is not None:
+                outer |= {"context": link.context, "cause": document}
+            document = outer
+        assert document is not None  # noqa: S101  # a chain holds at least the error itself
+        return document
+
+    def _alone_to_dict(self) -> dict[str, Any]:
+        document: dict[str, Any] = {"type": self.type, "message": self.message}
+        if self.args is not None:
+            document["args"] = _to_json(self.args)
+        if self.attributes:
+            document["attributes"] = _to_json(self.attributes)
+        if self.notes:
+            document["notes"] = list(self.notes)
+        if self.exceptions is not None:
+            document["exceptions"] = [member.to_dict() for member in self.exceptions]
+        return document
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> EncodedError:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            WireError: Where the document has not that shape; the message names the place.
+        """
+        links: list[Any] = [document]
+        while isinstance(links[-1], dict) and links[-1].get("cause") is not None:
+            links.append(links[-1]["cause"])
+        error: EncodedError | None = None
+        for depth in reversed(range(len(links))):
+            error = cls._alone_from_dict(links[depth], error, "error" + ".cause" * depth)
+        assert error is not None  # noqa: S101  # there is at least the document itself
+        return error
+
+    @classmethod
+    def _alone_from_dict(cls, document: Any, cause: EncodedError | None, place: str) -> EncodedError:
+        if not isinstance(document, dict):
+            raise WireError(f"{place}: expected an object, found {type(document).__name__}")
+        for key, kind in _ENCODED_FIELDS.items():
+            if key in document and not isinstance(document[key], kind):
+                raise WireError(f"{place}.{key}: expected {kind.__name__}, found {type(document[key]).__name__}")
+        for key in ("type", "message"):
+            if key not in document:
+                raise WireError(f"{place}.{key}: missing")
+        members = document.get("exceptions")
+        args = document.get("args")
+        return cls(
+            type=document["type"],
+            message=document["message"],
+            args=None if args is None else tuple(_from_json(args)),
+            attributes=_from_json(document.get("attributes")),
+            notes=tuple(document.get("notes", ())),
+            cause=cause,
+            context=document.get("context", False),
+            exceptions=None if members is None else tuple(cls.from_dict(member) for member in members),
+        )
+
+
+_ENCODED_FIELDS: dict[str, type] = {
+    "type": str,
+    "message": str,
+    "args": list,
+    "attributes": dict,
+    "notes": list,
+    "context": bool,
+    "exceptions": list,
+}
+
+_registered: dict[str, type[BaseException]] = {}
+
+
+def register_error(cls: ErrorClass) -> ErrorClass:
+    """Make a class of exceptions come back as itself from `decode_error`; usable as a decorator.
+
+    An exception comes back with its arguments and with those of its attributes that are plain
+    values; its ``__init__`` is not called again.
+
+    Args:
+        cls: The class of exceptions.
+
+    Raises:
+        TypeError: Where it is not a class of exceptions.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+        raise TypeError(f"register_error takes a class of exceptions, not {cls!r}")
+    _registered[full_name(cls)] = cls
+    return cls
+
+
+def full_name(cls: type) -> str:
+    """Return the name under which a class of exceptions travels: module and qualified name."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def encode_error(error: BaseException) -> EncodedError:
+    """Return an exception as data, with its causes, notes and members.
+
+    Args:
+        error: Any exception; a chain of causes that comes back to itself is cut there.
+    """
+    links: list[BaseException] = []
+    seen: set[int] = set()
+    inner: BaseException | None = error
+    while inner is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        links.append(inner)
+        inner = inner.__cause__ or (None if inner.__suppress_context__ else inner.__context__)
+    encoded: EncodedError | None = None
+    for link in reversed(links):
+        encoded = _encode_alone(link, encoded)
+    assert encoded is not None  # noqa: S101  # there is at least the error itself
+    return encoded
+
+
+def _encode_alone(error: BaseException, cause: EncodedError | None) -> EncodedError:
+    is_group = isinstance(error, BaseExceptionGroup)
+    args: tuple[Any, ...] = error.args
+    if isinstance(error, OSError) and error.filename is not None:  # OSError keeps only two in args
+        args = (error.errno, error.strerror, error.filename)
+        args += () if error.filename2 is None else (None, error.filename2)
+    attributes = {
+        key: value for key, value in vars(error).items() if key != "__notes__" and _is_plain(value)
+    }
+    return EncodedError(
+        type=full_name(type(error)),
+        message=error.message if is_group else _text_of(error),
+        args=None if is_group or not _is_plain(args) else args,
+        attributes=attributes or None,
+        notes=tuple(str(note) for note in getattr(error, "__notes__", ())),
+        cause=cause,
+        context=cause is not None and error.__cause__ is None,
+        exceptions=tuple(encode_error(member) for member in error.exceptions) if is_group else None,
+    )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001  # a broken __str__ must not hide the error itself
+        return f"<no text: its __str__ raised {type(problem).__name__}>"
+
+
+def decode_error(encoded: EncodedError) -> BaseException:
+    """Return the exception that an `EncodedError` stands for.
+
+    A builtin or a registered class comes back as itself, any other as a `RemoteError` that
+    prints like the original. Nothing is imported or unpickled.
+
+    Args:
+        encoded: The error as data.
+    """
+    error: BaseException | None = None
+    for link in reversed(encoded.chain()):
+        outer = _decode_alone(link)
+        if error is not None and link.context:
+            outer.__context__ = error
+        elif error is not None:
+            outer.__cause__ = error
+        error = outer
+    assert error is not None  # noqa: S101  # a chain holds at least the error itself
+    return error
+
+
+def _decode_alone(encoded: EncodedError) -> BaseException:
+    error = _decode_group(encoded) if encoded.exceptions else _decode_single(encoded)
+    if encoded.attributes:
+        vars(error).update(encoded.attributes)
+    for note in encoded.notes:
+        error.add_note(note)
+    return error
+
+
+def _decode_group(encoded: EncodedError) -> BaseException:
+    members = [decode_error(member) for member in encoded.exceptions or ()]
+    group = BaseExceptionGroup(encoded.message, members)  # an ExceptionGroup where all members allow it
+    if encoded.type not in {full_name(ExceptionGroup), full_name(BaseExceptionGroup)}:
+        group.add_note(f"this group was a {encoded.type}")
+    return group
+
+
+def _decode_single(encoded: EncodedError) -> BaseException:
+    args = (encoded.message,) if encoded.args is None else encoded.args
+    registered = _registered.get(encoded.type)
+    if registered is not None:
+        error = registered.__new__(registered, *args)
+        error.args = args
+        return error
+    module, _, name = encoded.type.rpartition(".")
+    builtin = getattr(builtins, name, None) if module == "builtins" else None
+    if isinstance(builtin, type) and issubclass(builtin, BaseException):
+        try:
+            return builtin(*args)
+        except TypeError:  # its arguments were not plain values, and a message alone will not do
+            pass
+    return _remote_class(encoded.type)(encoded.message)
+
+
+_remote_classes: dict[str, type[RemoteError]] = {}
+
+
+def _remote_class(type_name: str) -> type[RemoteError]:
+    """Return a `RemoteError` class that carries the original's name, so that it prints like it."""
+    if type_name not in _remote_classes:
+        module, _, name = type_name.rpartition(".")
+        namespace = {"__module__": module or "builtins", "__doc__": RemoteError.__doc__, "type_name": type_name}
+        _remote_classes[type_name] = type(name or "RemoteError", (RemoteError,), namespace)
+    return _remote_classes[type_name]
+
+
+def _is_plain(value: Any, depth: int = 20) -> bool:
+    if value is None or type(value) in {bool, int, float, str, bytes}:
+        return True
+    if depth and type(value) in {list, tuple}:
+        return all(_is_plain(item, depth - 1) for item in value)
+    if depth and type(value) is dict:
+        return all(type(key) is str and _is_plain(item, depth - 1) for key, item in value.items())
+    return False
+
+
+_BYTES = "$bytes"  # the key under which bytes travel in JSON
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {_BYTES: base64.b64encode(value).decode("ascii")}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _to_json(item) for key, item in value.items()}
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    if isinstance(value, dict):
+        if set(value) == {_BYTES}:
+            return base64.b64decode(value[_BYTES])
+        return {key: _from_json(item) for key, item in value.items()}
+    return value

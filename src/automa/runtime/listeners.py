@@ -1,0 +1,73 @@
+"""Who hears of the records of a run, once they are written: observers and the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from automa._core.records import Answered, Ended, Started
+from automa._core.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping
+
+    from automa._core.protocols import Observer
+    from automa._core.records import Record
+
+package_logger = logging.getLogger("automa")
+package_logger.addHandler(logging.NullHandler())  # silent unless the caller configures logging
+
+
+class StepLogger(logging.LoggerAdapter[logging.Logger]):
+    """Writes run and step into every line, and into the record as ``run_id`` and ``step``."""
+
+    def __init__(self, logger: logging.Logger, run_id: str, step: str) -> None:
+        super().__init__(logger, {"run_id": run_id, "step": step})
+        self._where = f"[{run_id} {step}]"
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add run and step to a line."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return f"{self._where} {msg}", kwargs
+
+
+class Listeners:
+    """Passes the records of one run to its observers and its log.
+
+    Args:
+        observers: Those who asked for the records; one that raises does no harm to the run.
+        logger: Where the run is logged: an action a line where INFO is enabled, and how it ended.
+        run_id: The id of the run.
+
+    Attributes:
+        hears_steps: Whether records of the steps are wanted; the end of the run always is.
+    """
+
+    def __init__(self, observers: Iterable[Observer], logger: logging.Logger, run_id: str) -> None:
+        self._observers = tuple(observers)
+        self._logger = logger
+        self._run_id = run_id
+        self.hears_steps = bool(self._observers) or logger.isEnabledFor(logging.INFO)
+
+    def publish(self, records: list[Record]) -> None:
+        """Pass on records that have been written."""
+        for record in records:
+            self._log(record)
+            for observer in self._observers:
+                try:
+                    observer.on_record(record)
+                except Exception:
+                    self._logger.exception("[%s] observer %r raised; the run goes on", self._run_id, observer)
+
+    def _log(self, record: Record) -> None:
+        match record:
+            case Started(path, action):
+                self._logger.debug("[%s %s] %s", self._run_id, path, action)
+            case Answered(path, report) if report.status is Status.FAILED:
+                self._logger.error("[%s %s] %s FAILED: %r", self._run_id, path, report.action, report.error)
+            case Answered(path, report):
+                reason = f": {report.detail}" if report.detail else ""
+                self._logger.info("[%s %s] %s %s%s", self._run_id, path, report.action, report.status, reason)
+            case Ended(report):
+                level = logging.ERROR if report.status is Status.FAILED else logging.INFO
+                self._logger.log(level, "[%s] %s", self._run_id, report.headline)
