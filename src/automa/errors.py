@@ -21,11 +21,10 @@ plain JSON values, so nothing in a report or a journal is ever unpickled.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import builtins
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,8 +121,7 @@ class Skip(Exception):  # noqa: N818  # not an error
     """
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedError:
+class EncodedError(NamedTuple):
     """An exception as data, made of plain values only (seed: EncodedError).
 
     Attributes:
@@ -160,14 +158,15 @@ class EncodedError:
         """Return the error as JSON values; what is absent or empty is left out."""
         document: dict[str, Any] | None = None
         for link in reversed(self.chain()):  # not recursive: a chain may be longer than Python's stack
-            outer = link._alone_to_dict()
+            outer = link.alone_to_dict()
             if document is not None:
                 outer |= {"context": link.context, "cause": document}
             document = outer
         assert document is not None  # noqa: S101  # a chain holds at least the error itself
         return document
 
-    def _alone_to_dict(self) -> dict[str, Any]:
+    def alone_to_dict(self) -> dict[str, Any]:
+        """Return the error as JSON values, without its cause."""
         document: dict[str, Any] = {"type": self.type, "message": self.message}
         if self.args is not None:
             document["args"] = _to_json(self.args)
@@ -191,17 +190,20 @@ class EncodedError:
             links.append(links[-1]["cause"])
         error: EncodedError | None = None
         for depth in reversed(range(len(links))):
-            error = cls._alone_from_dict(links[depth], error, "error" + ".cause" * depth)
+            error = cls.alone_from_dict(links[depth], error, "error" + ".cause" * depth)
         assert error is not None  # noqa: S101  # there is at least the document itself
         return error
 
     @classmethod
-    def _alone_from_dict(cls, document: Any, cause: EncodedError | None, place: str) -> EncodedError:
+    def alone_from_dict(cls, document: Any, cause: EncodedError | None, place: str) -> EncodedError:
+        """Read an error whose cause has been read."""
         if not isinstance(document, dict):
             raise WireError(f"{place}: expected an object, found {type(document).__name__}")
         for key, kind in _ENCODED_FIELDS.items():
             if key in document and not isinstance(document[key], kind):
-                raise WireError(f"{place}.{key}: expected {kind.__name__}, found {type(document[key]).__name__}")
+                raise WireError(
+                    f"{place}.{key}: expected {kind.__name__}, found {type(document[key]).__name__}"
+                )
         for key in ("type", "message"):
             if key not in document:
                 raise WireError(f"{place}.{key}: missing")
@@ -281,9 +283,7 @@ def _encode_alone(error: BaseException, cause: EncodedError | None) -> EncodedEr
     if isinstance(error, OSError) and error.filename is not None:  # OSError keeps only two in args
         args = (error.errno, error.strerror, error.filename)
         args += () if error.filename2 is None else (None, error.filename2)
-    attributes = {
-        key: value for key, value in vars(error).items() if key != "__notes__" and _is_plain(value)
-    }
+    attributes = {key: value for key, value in vars(error).items() if key != "__notes__" and _is_plain(value)}
     return EncodedError(
         type=full_name(type(error)),
         message=error.message if is_group else _text_of(error),
@@ -352,10 +352,19 @@ def _decode_single(encoded: EncodedError) -> BaseException:
     builtin = getattr(builtins, name, None) if module == "builtins" else None
     if isinstance(builtin, type) and issubclass(builtin, BaseException):
         try:
-            return builtin(*args)
+            error = builtin(*args)
+            return error if str(error) == encoded.message else builtin(_Verbatim(encoded.message))
         except TypeError:  # its arguments were not plain values, and a message alone will not do
             pass
     return _remote_class(encoded.type)(encoded.message)
+
+
+class _Verbatim(str):
+    """A message that also is its own ``repr``: a KeyError prints the ``repr`` of what it was given."""
+
+    __slots__ = ()
+
+    __repr__ = str.__str__
 
 
 _remote_classes: dict[str, type[RemoteError]] = {}
@@ -365,7 +374,11 @@ def _remote_class(type_name: str) -> type[RemoteError]:
     """Return a `RemoteError` class that carries the original's name, so that it prints like it."""
     if type_name not in _remote_classes:
         module, _, name = type_name.rpartition(".")
-        namespace = {"__module__": module or "builtins", "__doc__": RemoteError.__doc__, "type_name": type_name}
+        namespace = {
+            "__module__": module or "builtins",
+            "__doc__": RemoteError.__doc__,
+            "type_name": type_name,
+        }
         _remote_classes[type_name] = type(name or "RemoteError", (RemoteError,), namespace)
     return _remote_classes[type_name]
 
@@ -385,7 +398,7 @@ _BYTES = "$bytes"  # the key under which bytes travel in JSON
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, bytes):
-        return {_BYTES: base64.b64encode(value).decode("ascii")}
+        return {_BYTES: binascii.b2a_base64(value, newline=False).decode("ascii")}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, list | tuple):
@@ -400,6 +413,6 @@ def _from_json(value: Any) -> Any:
         return [_from_json(item) for item in value]
     if isinstance(value, dict):
         if set(value) == {_BYTES}:
-            return base64.b64decode(value[_BYTES])
+            return binascii.a2b_base64(value[_BYTES])
         return {key: _from_json(item) for key, item in value.items()}
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from typing import TYPE_CHECKING, Self
 
@@ -84,12 +83,16 @@ class StepRegistry:
         steps = []
         for step_id in step_ids:
             if step_id not in known:
-                raise UnknownStepError(f"workflow {workflow_id!r}: no step {step_id!r} is registered{_hint(step_id, known)}")
+                raise UnknownStepError(
+                    f"workflow {workflow_id!r}: no step {step_id!r} is registered{_hint(step_id, known)}"
+                )
             steps.append(known[step_id])
         return Workflow(workflow_id, steps, logger=self._logger)
 
 
 def _hint(step_id: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415  # for this message alone
+
     near = difflib.get_close_matches(step_id, known)
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?"

@@ -15,8 +15,8 @@ from automa._core.runs import Modes, Run, WorkflowRun
 from automa._core.state import State
 from automa._core.status import ExecutionMode, RollbackMode
 from automa.errors import AsyncStepError, RunIdError, StateError
-from automa.runtime.drivers import drive, drive_async
 from automa.runtime.listeners import Listeners, StepLogger, package_logger
+from automa.runtime.sync_driver import drive
 
 if TYPE_CHECKING:
     import logging
@@ -134,6 +134,8 @@ class Workflow:
             RunIdError: Where the run id is not of the form told in `start`; nothing was started.
             BaseException: What interrupted the run (a cancellation, say), once it is closed.
         """
+        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
+
         workflow_run, listeners = self._new_run(state, run_id, resources, observers)
         return await drive_async(relay(workflow_run), workflow_run.run, listeners)
 
@@ -195,5 +197,7 @@ def _checked_run_id(run_id: str) -> str:
         RunIdError: Where it is not of the form told in `Workflow.start`.
     """
     if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
-        raise RunIdError(f"{run_id!r} is no run id: a letter or digit, then at most 127 letters, digits, '.', '_', '-'")
+        raise RunIdError(
+            f"{run_id!r} is no run id: a letter or digit, then at most 127 letters, digits, '.', '_', '-'"
+        )
     return run_id

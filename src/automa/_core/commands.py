@@ -18,21 +18,26 @@ class Append(NamedTuple):
     records: list[Record]
 
 
-class Deliver(NamedTuple):
+class Deliver:
     """Call a step's controller with the context and the event, and send back what it answered.
 
     The driver sends back what the controller returned, or `Raised`; either in `Interrupted` where
     the run must not go on.
 
-    Attributes:
+    Args:
         controller: The step's ``run`` or ``rollback``.
         ctx: The context for it.
         event: A `Success` to a run, or a `Failure` to a rollback.
     """
 
-    controller: Callable[[Context, Any], Any]
-    ctx: Context
-    event: Success | Failure
+    __slots__ = ("controller", "ctx", "event")
+
+    def __init__(
+        self, controller: Callable[[Context, Any], Any], ctx: Context, event: Success | Failure
+    ) -> None:
+        self.controller = controller
+        self.ctx = ctx
+        self.event = event
 
 
 class Raised(NamedTuple):

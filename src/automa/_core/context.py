@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from automa._core.reports import StepReport
 from automa._core.state import State
@@ -95,6 +94,8 @@ class Context:
 
         Workflow, run, path and action, each percent-encoded (RFC 3986), joined by ``/``.
         """
+        from urllib.parse import quote  # noqa: PLC0415  # few runs need it, and its import takes 3 ms
+
         run = self._workflow_run.run
         way = "undo" if self.action is Action.ROLLBACK else "run"
         parts = (run.workflow_id, run.run_id, *self._workflow_run.ids, self.step_id, way)

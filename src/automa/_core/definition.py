@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automa._core.functions import has_async_controller
@@ -79,7 +79,7 @@ def _check_step(step: Any, what: str) -> None:
     """
     if isinstance(step, type):
         raise WorkflowDefinitionError(f"{what} is the class {step.__name__}: make an instance of it")
-    if inspect.isroutine(step):
+    if isinstance(step, FunctionType | BuiltinFunctionType | MethodType):
         raise WorkflowDefinitionError(f"{what} is the function {step.__qualname__}: decorate it with @step")
     if isinstance(step, Step | Composite):
         check_id(step.id, what)

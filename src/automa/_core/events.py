@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from automa._core.status import Action, Status
+from automa._core.status import FAILED, ROLLBACK, RUN, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
     from automa._core.protocols import Backward, Forward
     from automa._core.reports import StepReport, WorkflowReport
+    from automa._core.status import Status
 
 
-class _Event:
+class Event:
     """Carries the growing report of a run, and what its sender adds to it.
 
     What the sender adds waits in `added` until the relay has accepted the answer: an answer that
     is refused, or that comes too late, leaves no trace in the report.
     """
 
-    __slots__ = ("_workflow_report", "added")
+    __slots__ = ("added", "base")
 
     def __init__(self, workflow_report: WorkflowReport, added: tuple[StepReport, ...] = ()) -> None:
-        self._workflow_report = workflow_report
+        self.base = workflow_report
         self.added = added
 
     @property
     def workflow_report(self) -> WorkflowReport:
         """The report of the run so far, with what the sender adds."""
         if not self.added:
-            return self._workflow_report
-        report = self._workflow_report.copy()
+            return self.base
+        report = self.base.copy()
         report.step_reports.extend(self.added)
         return report
 
-    def stems_from(self, sent: _Event) -> bool:
-        """Whether the event was made, over whatever steps, from one that was sent in the same run."""
-        return self._workflow_report is sent._workflow_report
 
-
-class Success(_Event):
+class Success(Event):
     """Travels forward: the step before has succeeded or was skipped (seed: Success)."""
 
     __slots__ = ()
@@ -51,17 +48,17 @@ class Success(_Event):
     @classmethod
     def of(cls, prev_success: Success, report: StepReport) -> Success:
         """Return the event of a step that succeeded (seed: NewSuccess)."""
-        report.close(Action.RUN, Status.SUCCESS)
-        return cls(prev_success._workflow_report, (*prev_success.added, report))
+        report.close(RUN, SUCCESS)
+        return cls(prev_success.base, (*prev_success.added, report))
 
     @classmethod
     def skipped(cls, prev_success: Success, report: StepReport) -> Success:
         """Return the event of a step that had nothing to do (seed: NewSkippedRun)."""
-        report.close(Action.RUN, Status.SKIPPED)
-        return cls(prev_success._workflow_report, (*prev_success.added, report))
+        report.close(RUN, SKIPPED)
+        return cls(prev_success.base, (*prev_success.added, report))
 
 
-class Failure(_Event):
+class Failure(Event):
     """Travels backward: a later step has failed (seed: Failure).
 
     Attributes:
@@ -80,18 +77,18 @@ class Failure(_Event):
     def of_run(cls, prev_success: Success, error: BaseException, report: StepReport) -> Failure:
         """Return the event of a step that failed; it goes to the step's own rollback (seed: NewFailedRun)."""
         report.error = error
-        report.close(Action.RUN, Status.FAILED)
-        return cls(prev_success._workflow_report, error, (*prev_success.added, report))
+        report.close(RUN, FAILED)
+        return cls(prev_success.base, error, (*prev_success.added, report))
 
     @classmethod
     def of(cls, prev_failure: Failure, report: StepReport) -> Failure:
         """Return the event of a step that undid what it had done (seed: NewFailure)."""
-        return cls._undo(prev_failure, report, Status.SUCCESS)
+        return cls._undo(prev_failure, report, SUCCESS)
 
     @classmethod
     def skipped(cls, prev_failure: Failure, report: StepReport) -> Failure:
         """Return the event of a step that had nothing to undo (seed: NewSkippedRollback)."""
-        return cls._undo(prev_failure, report, Status.SKIPPED)
+        return cls._undo(prev_failure, report, SKIPPED)
 
     @classmethod
     def of_rollback(cls, prev_failure: Failure, error: BaseException, report: StepReport) -> Failure:
@@ -100,21 +97,27 @@ class Failure(_Event):
         The first error stays the error of the event; this one is kept in the step's report.
         """
         report.error = error
-        return cls._undo(prev_failure, report, Status.FAILED)
+        return cls._undo(prev_failure, report, FAILED)
 
     @classmethod
     def _undo(cls, prev_failure: Failure, report: StepReport, status: Status) -> Failure:
-        report.close(Action.ROLLBACK, status)
-        return cls(prev_failure._workflow_report, prev_failure.error, (*prev_failure.added, report))
+        report.close(ROLLBACK, status)
+        return cls(prev_failure.base, prev_failure.error, (*prev_failure.added, report))
 
 
-class Handoff(NamedTuple):
+class Handoff:
     """The answer of a step: to whom it hands over, and with which event.
 
-    Attributes:
+    Args:
         to: The receiver; None where there is no step beyond.
         event: What it receives.
     """
 
-    to: Forward | Backward | None
-    event: Success | Failure
+    __slots__ = ("event", "to")
+
+    def __init__(self, to: Forward | Backward | None, event: Success | Failure) -> None:
+        self.to = to
+        self.event = event
+
+    def __repr__(self) -> str:
+        return f"Handoff(to={self.to!r}, event={self.event!r})"

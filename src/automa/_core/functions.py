@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from automa._core.status import Action
 from automa.errors import WorkflowDefinitionError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from automa._core.context import Context
     from automa._core.events import Handoff
     from automa._core.steps import Step
@@ -20,6 +20,13 @@ SagaRun = Callable[..., Any]
 
 SagaUndo = Callable[..., Any]
 """A step's compensation: takes the context or nothing, sync or async (seed: SagaUndo)."""
+
+
+def _inspect() -> ModuleType:
+    """Return the module `inspect`, imported when the first step is made: `import automa` stays quick."""
+    import inspect  # noqa: PLC0415
+
+    return inspect
 
 
 class StepFunction(NamedTuple):
@@ -37,7 +44,8 @@ class StepFunction(NamedTuple):
 def step_function(function: object, step: Step, role: str) -> StepFunction:
     """Return a user's function as a `StepFunction`.
 
-    A bound method of the step itself is bound anew to each copy of the step.
+    A bound method of the step itself is bound anew to each copy of the step. The context goes to
+    the first argument if it is required, or called ``ctx``.
 
     Args:
         function: What the user gave.
@@ -51,10 +59,14 @@ def step_function(function: object, step: Step, role: str) -> StepFunction:
     if not callable(function):
         raise WorkflowDefinitionError(f"step {step.id!r}: {role} is {function!r}, which cannot be called")
     what = f"step {step.id!r}: the {role} function {getattr(function, '__qualname__', repr(function))}"
-    if inspect.isgeneratorfunction(_innermost(function)) or inspect.isasyncgenfunction(_innermost(function)):
-        raise WorkflowDefinitionError(f"{what} is a generator: a call would not run its body; use return, not yield")
+    if _inspect().isgeneratorfunction(_innermost(function)) or _inspect().isasyncgenfunction(
+        _innermost(function)
+    ):
+        raise WorkflowDefinitionError(
+            f"{what} is a generator: a call would not run its body; use return, not yield"
+        )
     takes_context = _takes_context(function, what)
-    is_async = inspect.iscoroutinefunction(_innermost(function))
+    is_async = _inspect().iscoroutinefunction(_innermost(function))
     if getattr(function, "__self__", None) is step:
         method = function.__func__  # type: ignore[attr-defined]  # a bound method has one
         return StepFunction(method if takes_context else lambda step, _ctx: method(step), is_async)
@@ -67,33 +79,35 @@ def _innermost(function: Any) -> Any:
     """Return the function that runs in the end, behind partials and ``__call__``."""
     while isinstance(function, functools.partial):
         function = function.func
-    if not inspect.isroutine(function) and not isinstance(function, type):
+    if not _inspect().isroutine(function) and not isinstance(function, type):
         return type(function).__call__
     return function
 
 
 def _takes_context(function: Callable[..., Any], what: str) -> bool:
     try:
-        signature = inspect.signature(function)
+        signature = _inspect().signature(function)
     except ValueError:
         raise WorkflowDefinitionError(f"{what} does not tell its arguments: wrap it in a lambda") from None
-    for arguments, takes_context in ((("ctx",), True), ((), False)):
-        try:
-            signature.bind(*arguments)
-        except TypeError:
-            continue
-        return takes_context
+    parameters = list(signature.parameters.values())
+    positional = [each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
+    required = [each for each in positional if each.default is each.empty]
+    keywords = [each for each in parameters if each.kind is each.KEYWORD_ONLY and each.default is each.empty]
+    if len(required) <= 1 and not keywords:
+        # A default alone does not ask for the context: think of `lambda name=name: …` in a loop.
+        named = any(each.name == "ctx" for each in positional[:1])
+        return bool(required) or named or any(each.kind is each.VAR_POSITIONAL for each in parameters)
     raise WorkflowDefinitionError(f"{what}{signature} must take one argument, the context, or none")
 
 
 def has_async_controller(cls: type) -> bool:
     """Return whether the steps of a class answer with coroutines: their ``run`` or ``rollback`` is async."""
-    return any(inspect.iscoroutinefunction(getattr(cls, name, None)) for name in ("run", "rollback"))
+    return any(_inspect().iscoroutinefunction(getattr(cls, name, None)) for name in ("run", "rollback"))
 
 
 def needs_thread(controller: Callable[..., Any]) -> bool:
     """Return whether a step's ``run`` or ``rollback`` might block an event loop: nothing in it is async."""
-    if inspect.iscoroutinefunction(controller):
+    if _inspect().iscoroutinefunction(controller):
         return False
     step, name = getattr(controller, "__self__", None), getattr(controller, "__name__", "")
     function: StepFunction | None = getattr(step, f"_{name}_function", None)

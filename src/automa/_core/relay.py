@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from automa._core import clock
 from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
 from automa._core.context import Context
-from automa._core.events import Failure, Handoff, Success
+from automa._core.events import Event, Failure, Handoff, Success
 from automa._core.records import Answered, Ended, Started
 from automa._core.reports import StepReport
 from automa._core.runs import StepRun, StepState, WorkflowRun
-from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, Status
+from automa._core.status import FAILED, ROLLBACK, RUN, ExecutionMode, Outcome, RollbackMode, Status
 from automa.errors import IllegalHandoff
 
 if TYPE_CHECKING:
@@ -24,11 +23,13 @@ if TYPE_CHECKING:
 
     from automa._core.reports import WorkflowReport
 
-Event = Success | Failure
 Onward = tuple[int, Event]
 """Where to go on, an index of a step, and with what."""
 
 _END = -1  # no step's index: the event leaves the workflow
+
+_COMPLETED = StepState.COMPLETED
+_RAN, _ROLLED_BACK, _RAN_AND_ROLLED_BACK = (RUN,), (ROLLBACK,), (RUN, ROLLBACK)
 
 
 def relay(workflow_run: WorkflowRun) -> Generator[Command, Any, WorkflowReport]:
@@ -49,15 +50,14 @@ def relay(workflow_run: WorkflowRun) -> Generator[Command, Any, WorkflowReport]:
 def _carry(workflow_run: WorkflowRun, index: int, event: Event) -> Generator[Command, Any, None]:
     """Carry an event from step to step, forward or backward, until it leaves the workflow."""
     run, nested = workflow_run.run, workflow_run.definition.nested
-    count = len(workflow_run.definition.steps)
-    while 0 <= index < count:
+    while 0 <= index < workflow_run.count:
         step_run = workflow_run.reach(index)
         if index in nested:
             part = _run_nested if isinstance(event, Success) else _undo_nested
             index, event = yield from part(workflow_run, step_run, event)
             continue
         forward = isinstance(event, Success)
-        ctx = Context(workflow_run, step_run, Action.RUN if forward else Action.ROLLBACK)
+        ctx = Context(workflow_run, step_run, RUN if forward else ROLLBACK)
         workflow_run.shared.step = step_run.id
         if run.is_heard:
             run.unwritten.append(Started(ctx.path, ctx.action))
@@ -77,14 +77,15 @@ def _accept_run(
     event = _event_of(workflow_run, step_run, sent, answer)
     if isinstance(event, BaseException):
         event = Failure.of_run(sent, event, ctx.report)
-    invalid = step_run.commit(workflow_run.shared)
-    if invalid is not None and isinstance(event, Success):
-        event = Failure.of_run(sent, invalid, event.added[0])
+    if workflow_run.shared.touched or step_run.local is not None:
+        invalid = step_run.commit(workflow_run.shared)
+        if invalid is not None and isinstance(event, Success):
+            event = Failure.of_run(sent, invalid, event.added[0])
     reports = event.added
     _record(workflow_run, event, ctx)
     if isinstance(event, Success):
-        step_run.state = StepState.COMPLETED
-        workflow_run.run.results[ctx.path] = reports[0].result
+        step_run.state = _COMPLETED
+        workflow_run.run.results[workflow_run.prefix + step_run.id] = reports[0].result
         return _after_success(workflow_run, step_run, event)
     step_run.state = StepState.FAILED if len(reports) == 1 else _state_after_rollback(reports[1])
     if not isinstance(event.error, Exception):
@@ -104,16 +105,19 @@ def _accept_rollback(
         event = Failure.of_rollback(sent, event, ctx.report)
     step_run.state = _state_after_rollback(event.added[0])
     _record(workflow_run, event, ctx)
-    workflow_run.shared.revert(step_run.delta)
+    if workflow_run.shared.touched or step_run.delta is not None:
+        workflow_run.shared.revert(step_run.delta)
     return _after_rollback(workflow_run, step_run, event)
 
 
-def _run_nested(workflow_run: WorkflowRun, step_run: StepRun, sent: Success) -> Generator[Command, Any, Onward]:
+def _run_nested(
+    workflow_run: WorkflowRun, step_run: StepRun, sent: Success
+) -> Generator[Command, Any, Onward]:
     """Walk a nested workflow forward, as one step of the workflow around it.
 
     Where it fails it undoes itself, so that it is not to be undone again.
     """
-    report = StepReport(step_run.id, Action.RUN)
+    report = StepReport(step_run.id, RUN)
     _announce(workflow_run, report)
     nested = step_run.nested = workflow_run.nest(step_run)
     yield from _carry(nested, 0, Success.start_trigger(nested.report))
@@ -122,7 +126,7 @@ def _run_nested(workflow_run: WorkflowRun, step_run: StepRun, sent: Success) -> 
     if nested.first_error is None:
         report.result = nested.report.results
         event: Event = Success.of(sent, report)
-        step_run.state = StepState.COMPLETED
+        step_run.state = _COMPLETED
     else:
         event = Failure.of_run(sent, nested.first_error, report)
         step_run.state = _STATE_AFTER[nested.report.outcome]
@@ -132,14 +136,16 @@ def _run_nested(workflow_run: WorkflowRun, step_run: StepRun, sent: Success) -> 
     return _after_failure(workflow_run, step_run, event)
 
 
-def _undo_nested(workflow_run: WorkflowRun, step_run: StepRun, sent: Failure) -> Generator[Command, Any, Onward]:
+def _undo_nested(
+    workflow_run: WorkflowRun, step_run: StepRun, sent: Failure
+) -> Generator[Command, Any, Onward]:
     """Walk a nested workflow that has succeeded back, as one undo of the workflow around it."""
-    report = StepReport(step_run.id, Action.ROLLBACK)
+    report = StepReport(step_run.id, ROLLBACK)
     _announce(workflow_run, report)
     nested = step_run.nested
     assert nested is not None  # noqa: S101  # only what has run is undone
     nested.report = nested.new_report()
-    yield from _carry(nested, len(nested.definition.steps) - 1, Failure(nested.report, sent.error))
+    yield from _carry(nested, nested.count - 1, Failure(nested.report, sent.error))
     report.workflow = nested.report
     errors = nested.report.rollback_errors
     if errors:
@@ -183,7 +189,7 @@ def _after_rollback(workflow_run: WorkflowRun, step_run: StepRun, event: Failure
 
 
 def _state_after_rollback(report: StepReport) -> StepState:
-    return StepState.COMPENSATION_FAILED if report.status is Status.FAILED else StepState.COMPENSATED
+    return StepState.COMPENSATION_FAILED if report.status is FAILED else StepState.COMPENSATED
 
 
 _STATE_AFTER = {
@@ -225,38 +231,49 @@ def _close(workflow_run: WorkflowRun) -> None:
         report.close(Status.FAILED, Outcome.FAILED)
 
 
-def _event_of(workflow_run: WorkflowRun, step_run: StepRun, sent: Event, answer: object) -> Event | BaseException:
+def _event_of(
+    workflow_run: WorkflowRun, step_run: StepRun, sent: Event, answer: object
+) -> Event | BaseException:
     """Return the event of a step's answer if it may answer so, else the error that this is.
 
     Legal is: a `Success` to the next; from a run, a `Failure` to itself, or to the step before
     where it has called its own rollback, which makes two reports; from a rollback, a `Failure` to
     the step before.
     """
+    if not isinstance(answer, Handoff) or not isinstance(answer.event, Event):
+        return _not_a_handoff(workflow_run, step_run, answer)
+    to, event = answer.to, answer.event
+    reports, ran = event.added, isinstance(sent, Success)
+    if isinstance(event, Success):
+        receiver, actions = workflow_run.step_at(step_run.index + 1), _RAN
+    elif ran and len(reports) == 1:
+        receiver, actions = step_run.step, _RAN
+    else:
+        receiver, actions = (
+            workflow_run.step_at(step_run.index - 1),
+            _RAN_AND_ROLLED_BACK if ran else _ROLLED_BACK,
+        )
+    if to is receiver and len(reports) == len(actions) and event.base is sent.base:
+        first, last = reports[0], reports[-1]
+        if (
+            first.action is actions[0]
+            and last.action is actions[-1]
+            and first.step_id == last.step_id == step_run.id
+        ):
+            return event
+    return IllegalHandoff(
+        f"step {workflow_run.prefix}{step_run.id}: its {RUN if ran else ROLLBACK} handed a "
+        f"{type(event).__name__} with the reports {[*map(repr, reports)]} to {_name(to)}; expected was "
+        f"{' and '.join(actions)} of this step, made from the event that it got, to {_name(receiver)}"
+    )
+
+
+def _not_a_handoff(workflow_run: WorkflowRun, step_run: StepRun, answer: object) -> BaseException:
     if isinstance(answer, Raised):
         return answer.error
-    what = f"step {workflow_run.prefix}{step_run.id}"
-    if not isinstance(answer, Handoff) or not isinstance(answer.event, Success | Failure):
-        return IllegalHandoff(f"{what} answered with {answer!r}, not with a Handoff of a Success or a Failure")
-    to, event = answer
-    before, after = workflow_run.neighbours(step_run)
-    actions = [report.action for report in event.added]
-    ran = isinstance(sent, Success)
-    if isinstance(event, Success):
-        receiver, expected = after, [Action.RUN]
-    elif ran and len(actions) == 1:
-        receiver, expected = step_run.step, [Action.RUN]
-    else:
-        receiver, expected = before, [Action.RUN, Action.ROLLBACK] if ran else [Action.ROLLBACK]
-    if actions != expected or not event.stems_from(sent) or any(r.step_id != step_run.id for r in event.added):
-        return IllegalHandoff(
-            f"{what} handed over a {type(event).__name__} that is not made from the event it got, "
-            f"with one report of its own for each of: {', '.join(expected)}"
-        )
-    if to is not receiver:
-        return IllegalHandoff(
-            f"{what} handed a {type(event).__name__} to {_name(to)}; it may go to {_name(receiver)} only"
-        )
-    return event
+    return IllegalHandoff(
+        f"step {workflow_run.prefix}{step_run.id} answered with {answer!r}, not with a Handoff of a Success or a Failure"
+    )
 
 
 def _name(receiver: object) -> str:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
-from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, Status
+from automa._core.status import (
+    FAILED,
+    ROLLBACK,
+    RUN,
+    SUCCESS,
+    UNDEFINED,
+    Action,
+    ExecutionMode,
+    Outcome,
+    RollbackMode,
+    Status,
+)
 from automa.errors import WorkflowFailed
 
 if TYPE_CHECKING:
@@ -21,7 +32,9 @@ class Metadata(dict[str, "str | bytes"]):
 
     def __setitem__(self, name: str, value: str | bytes) -> None:
         if not isinstance(name, str) or not isinstance(value, str | bytes):
-            raise TypeError(f"metadata[{name!r}]: names are texts, values texts or bytes, not {type(value).__name__}")
+            raise TypeError(
+                f"metadata[{name!r}]: names are texts, values texts or bytes, not {type(value).__name__}"
+            )
         super().__setitem__(name, value)
 
 
@@ -52,7 +65,7 @@ class StepReport:
         self.action = action
         self.start_time: datetime | None = clock.now()
         self.end_time: datetime | None = None
-        self.status = Status.UNDEFINED
+        self.status: Status = UNDEFINED
         self.error: BaseException | None = None
         self.detail: str | None = None
         self.result: Any = None
@@ -130,7 +143,7 @@ class WorkflowReport:
         self.step_sequence: StepIDs = list(step_sequence)
         self.start_time: datetime | None = clock.now()
         self.end_time: datetime | None = None
-        self.status = Status.UNDEFINED
+        self.status: Status = UNDEFINED
         self.outcome: Outcome | None = None
         self.execution_mode: ExecutionMode | None = None
         self.rollback_mode: RollbackMode | None = None
@@ -165,15 +178,15 @@ class WorkflowReport:
     @property
     def error(self) -> BaseException | None:
         """The first error of the run; errors of undos never take its place."""
-        return next((report.error for report in self._failures() if report.action is not Action.ROLLBACK), None)
+        return next((report.error for report in self._failures() if report.action is not ROLLBACK), None)
 
     @property
     def rollback_errors(self) -> list[BaseException]:
         """The errors of failed undos, those of nested workflows included, in order."""
         return [
             report.error
-            for report in self._leaf_reports()
-            if report.action is Action.ROLLBACK and report.status is Status.FAILED and report.error is not None
+            for report in self.leaf_reports()
+            if report.action is ROLLBACK and report.status is FAILED and report.error is not None
         ]
 
     @property
@@ -182,17 +195,17 @@ class WorkflowReport:
         return {
             report.step_id: report.result
             for report in self.step_reports
-            if report.action is Action.RUN and report.status is Status.SUCCESS
+            if report.action is RUN and report.status is SUCCESS
         }
 
     @property
     def remaining(self) -> Remaining:
         """What the run left over: steps not run, and steps that ran and are not undone."""
-        reached = {report.step_id for report in self.step_reports if report.action is Action.RUN}
+        reached = {report.step_id for report in self.step_reports if report.action is RUN}
         undone = {
             report.step_id
             for report in self.step_reports
-            if report.action is Action.ROLLBACK and report.status is not Status.FAILED
+            if report.action is ROLLBACK and report.status is not FAILED
         }
         return Remaining(
             tuple(step_id for step_id in self.step_sequence if step_id not in reached),
@@ -205,19 +218,19 @@ class WorkflowReport:
         Raises:
             WorkflowFailed: Caused by the first error; it carries this report.
         """
-        if self.status is Status.FAILED:
+        if self.status is FAILED:
             raise WorkflowFailed(self.headline, self) from self.error
 
     def _failures(self) -> Iterator[StepReport]:
-        return (report for report in self.step_reports if report.status is Status.FAILED)
+        return (report for report in self.step_reports if report.status is FAILED)
 
-    def _leaf_reports(self) -> Iterator[StepReport]:
+    def leaf_reports(self) -> Iterator[StepReport]:
         """Yield the reports of steps that are no workflows, to any depth."""
         for report in self.step_reports:
             if report.workflow is None:
                 yield report
             else:
-                yield from report.workflow._leaf_reports()
+                yield from report.workflow.leaf_reports()
 
     @property
     def headline(self) -> str:
@@ -228,15 +241,16 @@ class WorkflowReport:
         return f"workflow {self.workflow_id!r} ended {ended}{reason}"
 
     def __str__(self) -> str:
-        return "\n".join([self.headline, *self._lines("  ")])
+        return "\n".join([self.headline, *self.lines("  ")])
 
-    def _lines(self, indent: str) -> Iterator[str]:
+    def lines(self, indent: str) -> Iterator[str]:
+        """Yield a line for each action, nested workflows indented below theirs."""
         width = max((len(report.step_id) for report in self.step_reports), default=0)
         for report in self.step_reports:
             reason = "" if report.reason is None else f"  {report.reason!r}"
             yield f"{indent}{report.action:<8} {report.step_id:<{width}} {report.status}{reason}"
             if report.workflow is not None:
-                yield from report.workflow._lines(indent + "  ")
+                yield from report.workflow.lines(indent + "  ")
 
     def __repr__(self) -> str:
         return f"<WorkflowReport {self.workflow_id} {self.status}, {len(self.step_reports)} actions>"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.reports import WorkflowReport
 from automa._core.state import State
-from automa._core.status import ExecutionMode, RollbackMode
 
 if TYPE_CHECKING:
     import logging
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from automa._core.definition import Definition
     from automa._core.records import Record
     from automa._core.state import Delta
+    from automa._core.status import ExecutionMode, RollbackMode
     from automa.errors import StateError
 
     LoggerFor = Callable[[str, str], "logging.Logger | logging.LoggerAdapter[Any]"]
@@ -79,6 +79,9 @@ class StepState(Enum):
     COMPENSATION_FAILED = auto()
 
 
+_PENDING = StepState.PENDING
+
+
 class StepRun:
     """What a run knows of one step: its copy and where it stands.
 
@@ -95,8 +98,8 @@ class StepRun:
         step = definition.steps[index]
         self.id = definition.step_ids[index]
         self.index = index
-        self.step: Any = step if index in definition.nested else copy_step(step)
-        self.state = StepState.PENDING
+        self.step: Any = step if index in definition.nested else _copy(step)
+        self.state = _PENDING
         self.delta: Delta | None = None
         self.local: State | None = None
         self.nested: WorkflowRun | None = None
@@ -110,7 +113,7 @@ class StepRun:
         return invalid
 
 
-def copy_step(step: Any) -> Any:
+def _copy(step: Any) -> Any:
     """Return a shallow copy of a step; ``__copy__`` decides how, where a class has one."""
     copy_itself = getattr(step, "__copy__", None)
     return copy.copy(step) if copy_itself is None else copy_itself()
@@ -129,11 +132,23 @@ class WorkflowRun:
     Attributes:
         prefix: What the paths of its steps begin with; empty at the root.
         report: What has happened in it.
+        count: The number of its steps.
         first_error: The first error of its forward part.
         steps: Its steps as far as they have been reached, and one more.
     """
 
-    __slots__ = ("definition", "first_error", "ids", "modes", "prefix", "report", "run", "shared", "steps")
+    __slots__ = (
+        "count",
+        "definition",
+        "first_error",
+        "ids",
+        "modes",
+        "prefix",
+        "report",
+        "run",
+        "shared",
+        "steps",
+    )
 
     def __init__(
         self, run: Run, definition: Definition, shared: State, modes: Modes, ids: tuple[str, ...] = ()
@@ -143,9 +158,10 @@ class WorkflowRun:
         self.shared = shared
         self.modes = modes
         self.ids = ids
-        self.prefix = "".join(f"{id}/" for id in ids)
+        self.prefix = "".join(f"{step_id}/" for step_id in ids)
         self.report = self.new_report()
         self.first_error: BaseException | None = None
+        self.count = len(definition.steps)
         self.steps: list[StepRun] = []
 
     def new_report(self) -> WorkflowReport:
@@ -161,20 +177,23 @@ class WorkflowRun:
         return WorkflowRun(self.run, step_run.step.definition, shared, self.modes, (*self.ids, step_run.id))
 
     def reach(self, index: int) -> StepRun:
-        """Return a step of this run, copied and linked to its neighbours when it is first reached."""
-        steps, definition = self.steps, self.definition
-        while len(steps) <= index + 1 and len(steps) < len(definition.steps):
-            step_run = StepRun(definition, len(steps))
-            if steps:  # link the two; a nested workflow is a link that needs to know of none
-                before = steps[-1]
-                if before.index not in definition.nested:
-                    before.step.next = step_run.step
-                if step_run.index not in definition.nested:
-                    step_run.step.prev = before.step
-            steps.append(step_run)
+        """Return a step of this run; it and the one after it are copied when they are first needed."""
+        steps = self.steps
+        while len(steps) <= index + 1 and len(steps) < self.count:
+            self._add(StepRun(self.definition, len(steps)))
         return steps[index]
 
-    def neighbours(self, step_run: StepRun) -> tuple[object, object]:
-        """Return the step before and the step after; None where there is none."""
-        steps, index = self.steps, step_run.index
-        return steps[index - 1].step if index else None, steps[index + 1].step if index + 1 < len(steps) else None
+    def _add(self, step_run: StepRun) -> None:
+        """Add a step and link it with the one before; a nested workflow is a link that needs none itself."""
+        steps, nested = self.steps, self.definition.nested
+        if steps:
+            before = steps[-1]
+            if before.index not in nested:
+                before.step.next = step_run.step
+            if step_run.index not in nested:
+                step_run.step.prev = before.step
+        steps.append(step_run)
+
+    def step_at(self, index: int) -> object:
+        """Return the copy of a step that has been reached, or None beyond either end."""
+        return self.steps[index].step if 0 <= index < self.count else None

@@ -37,18 +37,23 @@ class State(MutableMapping[str, Any]):
         values: The first values; they are copied.
         step: The id of the step at work, for messages.
 
+    Attributes:
+        touched: The keys whose values may have changed since the last commit.
+
     Raises:
         StateError: Where a value is not JSON; the message names the key and the step.
     """
 
-    __slots__ = ("_name", "_texts", "_touched", "_values", "step")
+    __slots__ = ("_name", "_texts", "_values", "step", "touched")
 
-    def __init__(self, name: str, values: Mapping[str, Any] | None = None, *, step: str | None = None) -> None:
+    def __init__(
+        self, name: str, values: Mapping[str, Any] | None = None, *, step: str | None = None
+    ) -> None:
         self._name = name
         self.step = step
         self._values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # each key's JSON as of the last commit
-        self._touched: set[str] = set()  # keys whose value may differ from that
+        self.touched: set[str] = set()
         if values:
             for key, value in values.items():
                 self._check(key, value)
@@ -58,17 +63,17 @@ class State(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         value = self._values[key]
         if type(value) in _CONTAINERS:
-            self._touched.add(key)  # the caller may change it in place
+            self.touched.add(key)  # the caller may change it in place
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._check(key, value)
-        self._touched.add(key)
+        self.touched.add(key)
         self._values[key] = value
 
     def __delitem__(self, key: str) -> None:
         del self._values[key]
-        self._touched.add(key)
+        self.touched.add(key)
 
     def __contains__(self, key: object) -> bool:
         return key in self._values
@@ -171,11 +176,11 @@ class State(MutableMapping[str, Any]):
         A value that was changed in place and is not JSON any more is taken back; the error that
         is returned beside the rest names its key.
         """
-        if not self._touched:
+        if not self.touched:
             return None, None
         delta: Delta = {}
         invalid: StateError | None = None
-        for key in sorted(self._touched):
+        for key in sorted(self.touched):
             before, after = self._texts.get(key), None
             if key in self._values:
                 try:
@@ -188,14 +193,14 @@ class State(MutableMapping[str, Any]):
             if before != after:
                 delta[key] = (before, after)
                 self._set_text(key, after)
-        self._touched.clear()
+        self.touched.clear()
         return delta or None, invalid
 
     def discard(self) -> None:
         """Take back whatever changed since the last commit."""
-        for key in self._touched:
+        for key in self.touched:
             self._restore(key, self._texts.get(key))
-        self._touched.clear()
+        self.touched.clear()
 
     def revert(self, delta: Delta | None) -> None:
         """Take back what a commit changed; uncommitted changes are discarded first."""
@@ -217,7 +222,7 @@ class State(MutableMapping[str, Any]):
             self._values[key] = json.loads(text)
 
     def _encode_all(self) -> str:
-        for key in self._touched & self._values.keys():
+        for key in self.touched & self._values.keys():
             self._check(key, self._values[key])
         return _to_text(self._values)
 
@@ -228,7 +233,9 @@ class State(MutableMapping[str, Any]):
         return self._values[key]
 
     def _cannot(self, key: str, value: Any, wanted: str) -> StateError:
-        return StateError(f"{self._place(key)}: {value!r} ({type(value).__name__}) cannot be read as {wanted}")
+        return StateError(
+            f"{self._place(key)}: {value!r} ({type(value).__name__}) cannot be read as {wanted}"
+        )
 
     def _check(self, key: str, value: Any) -> None:
         if type(key) is not str:

@@ -15,7 +15,7 @@ from automa._core.functions import (
     step_function,
 )
 from automa._core.reports import StepReport
-from automa._core.status import Action
+from automa._core.status import ROLLBACK, RUN
 from automa.errors import Skip, WorkflowDefinitionError
 
 if TYPE_CHECKING:
@@ -52,8 +52,6 @@ class Step:
     """
 
     id: str = ""
-    next: Forward | None = None
-    prev: Backward | None = None
     saga_run: SagaRun | None = None
     saga_undo: SagaUndo | None = None
     _run_function: StepFunction | None = None
@@ -65,10 +63,14 @@ class Step:
         super().__init_subclass__(**kwargs)
         cls.is_async = has_async_controller(cls)
 
-    def __init__(self, id: str | None = None, *, run: SagaRun | None = None, undo: SagaUndo | None = None) -> None:
+    def __init__(
+        self, id: str | None = None, *, run: SagaRun | None = None, undo: SagaUndo | None = None
+    ) -> None:
         if id is not None:
             self.id = id
         check_id(self.id, "a step")
+        self.next: Forward | None = None
+        self.prev: Backward | None = None
         self.register_saga(run or self.saga_run, undo or self.saga_undo)
 
     def register_saga(self, run: SagaRun | None = None, undo: SagaUndo | None = None) -> Self:
@@ -97,8 +99,11 @@ class Step:
         return function
 
     def _note_async(self) -> None:
-        functions = (self._run_function, self._rollback_function)
-        self.is_async = type(self).is_async or any(function.is_async for function in functions if function)
+        if any(
+            function is not None and function.is_async
+            for function in (self._run_function, self._rollback_function)
+        ):
+            self.is_async = True
 
     def run(self, ctx: Context, prev_success: Success) -> Handoff | Awaitable[Handoff]:
         """Do the work and answer; the default controller (seed: Run).
@@ -114,7 +119,8 @@ class Step:
             return self._answer_run(prev_success, report, None, error)
         if hasattr(result, "__await__"):
             return PendingAnswer(result, functools.partial(self._answer_run, prev_success, report))
-        return self._answer_run(prev_success, report, result, None)
+        report.result = result
+        return self.run_next(prev_success, report)
 
     def _answer_run(
         self, prev_success: Success, report: StepReport, result: Any, error: Exception | None
@@ -141,7 +147,7 @@ class Step:
             return self._answer_rollback(prev_failure, report, None, error)
         if hasattr(result, "__await__"):
             return PendingAnswer(result, functools.partial(self._answer_rollback, prev_failure, report))
-        return self._answer_rollback(prev_failure, report, result, None)
+        return self.rollback_prev(prev_failure, report)
 
     def _answer_rollback(
         self, prev_failure: Failure, report: StepReport, _result: Any, error: Exception | None
@@ -154,32 +160,34 @@ class Step:
 
     def run_next(self, prev_success: Success, report: StepReport | None = None) -> Handoff:
         """Answer that the step has succeeded: hand a `Success` to the next (seed: RunNext)."""
-        report = report or StepReport(self.id, Action.RUN)
+        report = report or StepReport(self.id, RUN)
         return Handoff(self.next, Success.of(prev_success, report))
 
     def skipped_run(
         self, prev_success: Success, report: StepReport | None = None, reason: str | None = None
     ) -> Handoff:
         """Answer that there was nothing to do: hand a `Success` to the next (seed: SkippedRun)."""
-        report = report or StepReport(self.id, Action.RUN)
+        report = report or StepReport(self.id, RUN)
         report.detail = reason or None
         return Handoff(self.next, Success.skipped(prev_success, report))
 
-    def failed_run(self, prev_success: Success, error: BaseException, report: StepReport | None = None) -> Handoff:
+    def failed_run(
+        self, prev_success: Success, error: BaseException, report: StepReport | None = None
+    ) -> Handoff:
         """Answer that the step has failed: hand a `Failure` to its own rollback."""
-        report = report or StepReport(self.id, Action.RUN)
+        report = report or StepReport(self.id, RUN)
         return Handoff(self, Failure.of_run(prev_success, error, report))
 
     def rollback_prev(self, prev_failure: Failure, report: StepReport | None = None) -> Handoff:
         """Answer that the work is undone: hand a `Failure` to the step before (seed: RollbackPrev)."""
-        report = report or StepReport(self.id, Action.ROLLBACK)
+        report = report or StepReport(self.id, ROLLBACK)
         return Handoff(self.prev, Failure.of(prev_failure, report))
 
     def skipped_rollback(
         self, prev_failure: Failure, report: StepReport | None = None, reason: str | None = None
     ) -> Handoff:
         """Answer that there was nothing to undo: hand a `Failure` to the step before (seed: SkippedRollback)."""
-        report = report or StepReport(self.id, Action.ROLLBACK)
+        report = report or StepReport(self.id, ROLLBACK)
         report.detail = reason or None
         return Handoff(self.prev, Failure.skipped(prev_failure, report))
 
@@ -187,7 +195,7 @@ class Step:
         self, prev_failure: Failure, error: BaseException, report: StepReport | None = None
     ) -> Handoff:
         """Answer that the undo has failed: hand a `Failure` to the step before (seed: FailedRollback)."""
-        report = report or StepReport(self.id, Action.ROLLBACK)
+        report = report or StepReport(self.id, ROLLBACK)
         return Handoff(self.prev, Failure.of_rollback(prev_failure, error, report))
 
     def __copy__(self) -> Self:

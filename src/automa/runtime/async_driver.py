@@ -1,4 +1,4 @@
-"""The drivers: one waits by blocking, the other on an event loop. The walk is the same."""
+"""The driver that waits on an event loop."""
 
 from __future__ import annotations
 
@@ -6,48 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
-from automa._core.events import Handoff
-from automa._core.functions import close_awaitable, needs_thread
+from automa._core.functions import needs_thread
 from automa._core.reports import WorkflowReport
 from automa._core.status import Action
-from automa.errors import AsyncStepError
+from automa.runtime.sync_driver import call_step, end_of
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Coroutine
 
     from automa._core.runs import Run
     from automa.runtime.listeners import Listeners
-
-    Walk = Generator[Command, Any, WorkflowReport]
+    from automa.runtime.sync_driver import Walk
 
 Value = TypeVar("Value")
-
-
-def drive(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
-    """Carry out a walk in the calling thread.
-
-    Args:
-        walk: The relay's commands.
-        run: The run that is walked.
-        listeners: Those who hear of its records.
-
-    Returns:
-        The report of the run.
-
-    Raises:
-        BaseException: What interrupted the run, once it is closed.
-    """
-    answer: object = None
-    while True:
-        try:
-            command = walk.send(answer)
-        except StopIteration as stop:
-            return _end(run, stop.value)
-        if isinstance(command, Append):
-            listeners.publish(command.records)
-            answer = None
-        else:
-            answer = _refuse_awaitable(command, _call(command))
 
 
 async def drive_async(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
@@ -73,7 +44,7 @@ async def drive_async(walk: Walk, run: Run, listeners: Listeners) -> WorkflowRep
         command, cancellation = await _uncancelled(rest)
         run.interruption = run.interruption or cancellation
     assert isinstance(command, WorkflowReport)  # noqa: S101  # nothing stops the rest of the walk
-    return _end(run, command)
+    return end_of(run, command)
 
 
 async def _walk_on(
@@ -101,46 +72,18 @@ def _advance(walk: Walk, answer: object) -> Command | WorkflowReport:
         return report
 
 
-def _end(run: Run, report: WorkflowReport) -> WorkflowReport:
-    """Return the report, or raise what interrupted the run, with a word on how the run ended."""
-    if run.interruption is not None:
-        run.interruption.add_note(f"run {run.run_id}: {report.headline}")
-        raise run.interruption
-    return report
-
-
-def _call(delivery: Deliver) -> object:
-    """Call a step; whatever it raises is its answer."""
-    try:
-        return delivery.controller(delivery.ctx, delivery.event)
-    except BaseException as error:  # noqa: BLE001  # the relay closes the run, then `_end` raises it
-        return Raised(error)
-
-
-def _refuse_awaitable(delivery: Deliver, answer: object) -> object:
-    """Turn an awaitable, which nobody could wait for here, into the failure of its step."""
-    if isinstance(answer, Handoff) or not hasattr(answer, "__await__"):
-        return answer
-    close_awaitable(answer)
-    return Raised(
-        AsyncStepError(
-            f"step {delivery.ctx.path!r}: its {delivery.ctx.action} turned out to be async; use start_async"
-        )
-    )
-
-
 async def _deliver(delivery: Deliver) -> object:
     """Call a step, in a thread where it might block, and wait for its answer."""
     if needs_thread(delivery.controller):
-        answer, cancellation = await _uncancelled(asyncio.to_thread(_call, delivery))
+        answer, cancellation = await _uncancelled(asyncio.to_thread(call_step, delivery))
         if cancellation is not None:
             return Interrupted(cancellation, answer)  # a thread cannot be cancelled: its answer counts
     else:
-        answer = _call(delivery)
+        answer = call_step(delivery)
     if hasattr(answer, "__await__"):
         try:
             return await answer
-        except BaseException as error:  # noqa: BLE001  # as in `_call`
+        except BaseException as error:  # noqa: BLE001  # as in `call_step`
             return Raised(error)
     return answer
 

@@ -1,0 +1,236 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+import automa
+from automa.cli import exits
+from automa.cli.exits import Exit, InputError
+from automa.cli.targets import load_workflow
+from automa.cli.views import LiveView, PlainView, View, report_table
+from automa.errors import AutomaError
+from automa.wire import v0
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from automa._core.reports import WorkflowReport
+    from automa.workflow import Workflow
+
+app = typer.Typer(
+    name="automa",
+    help="Sagas: steps that run, and that undo themselves in reverse when one fails.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class ReportFormat(StrEnum):
+    """The forms in which a report is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def run_app() -> int:
+    """Run the command; return its exit status, 64 where the command line is wrong."""
+    try:
+        app(prog_name="automa")
+    except Exit as exit_:
+        return int(exit_.code or 0)
+    except SystemExit as exit_:  # the option parser's own: 2 is taken by "an undo failed"
+        return exits.USAGE if exit_.code else exits.SUCCEEDED
+    return exits.SUCCEEDED
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # a callback of an option
+    if wanted:
+        typer.echo(f"automa {automa.__version__}")
+        raise Exit(exits.SUCCEEDED)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE[:NAME]", help="A Python file or module, and the workflow in it.")
+    ],
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A value of the state; JSON where it reads as such."),
+    ] = None,
+    run_id: Annotated[str | None, typer.Option(help="The id of the run; made up unless given.")] = None,
+    report: Annotated[ReportFormat, typer.Option(help="How the report is printed.")] = ReportFormat.TABLE,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the report to this file.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while the run goes on.")] = False,
+) -> None:
+    """Run a workflow and print its report.
+
+    Exit status: 0 it succeeded, 1 it failed and was undone, 2 it failed and an undo failed too,
+    3 it failed and by its mode was not undone; 64 the command line is wrong, 65 the workflow or its
+    input cannot be used (nothing was started), 74 the report could not be written.
+    """
+    try:
+        state = _parse_values(values or [])
+        _check_output(output)
+        workflow = load_workflow(target)
+        finished = _run_watched(workflow, state, run_id, _view(quiet=quiet))
+        _print_report(finished, report, output)
+    except InputError as error:
+        typer.echo(f"automa: {error}", err=True)
+        raise Exit(error.status) from None
+    except AutomaError as error:  # from before the start: a run that has begun ends with a report
+        typer.echo(f"automa: {error}", err=True)
+        raise Exit(exits.BAD_INPUT) from None
+    raise Exit(exits.of_report(finished))
+
+
+def _parse_values(values: list[str]) -> dict[str, Any]:
+    """Return the state that ``--set`` options give.
+
+    Raises:
+        InputError: Where one is not of the form KEY=VALUE.
+    """
+    state: dict[str, Any] = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {value!r}: expected KEY=VALUE", exits.USAGE)
+        state[key] = _parse_value(text)
+    return state
+
+
+def _parse_value(text: str) -> Any:
+    """Return what a text means as JSON, or the text: a number only where it would be written the same.
+
+    So ``1.10``, ``007`` and ``1e5`` stay the texts that they are.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, list | dict) or json.dumps(value) == text else text
+
+
+def _check_output(output: Path | None) -> None:
+    """Check, before anything runs, that the report can be written.
+
+    Raises:
+        InputError: Where it cannot.
+    """
+    if output is None:
+        return
+    folder = output.parent
+    if (
+        output.is_dir()
+        or not folder.is_dir()
+        or not os.access(output if output.exists() else folder, os.W_OK)
+    ):
+        raise InputError(f"--output: {output} cannot be written", exits.USAGE)
+
+
+def _view(*, quiet: bool) -> View:
+    if quiet:
+        return View()
+    console = Console(stderr=True)
+    return LiveView(console) if console.is_terminal else PlainView(console)
+
+
+def _run_watched(workflow: Workflow, state: dict[str, Any], run_id: str | None, view: View) -> WorkflowReport:
+    """Run a workflow on an event loop of its own; signals cancel it, and it is undone.
+
+    Raises:
+        AutomaError: Where it could not be started.
+        asyncio.CancelledError: Where it was cancelled before it began.
+    """
+
+    async def start() -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # this runs in one
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _on_signal(task.cancel, number))
+        await workflow.start_async(state, run_id=run_id, observers=[view])
+
+    with view, workflow:
+        try:
+            asyncio.run(start())
+        except BaseException:  # an interruption: by then the run is closed, and the view has its report
+            if view.report is None:
+                raise
+    assert view.report is not None  # noqa: S101  # a run ends with a report
+    return view.report
+
+
+_SIGNALS_TO_END = 3
+_SIGNALS_WITHIN = 2.0  # seconds
+
+
+def _on_signal(cancel: Callable[[], object], number: signal.Signals) -> Callable[[], None]:
+    """Return a handler that cancels the run, and ends the process when it is insisted upon."""
+    times: list[float] = []
+
+    def handle() -> None:
+        times.append(time.monotonic())
+        recent = [moment for moment in times if times[-1] - moment < _SIGNALS_WITHIN]
+        if len(recent) >= _SIGNALS_TO_END:
+            sys.stderr.write(f"automa: {number.name} {len(recent)} times: ended without undoing the rest\n")
+            sys.stderr.flush()
+            os._exit(128 + number)
+        sys.stderr.write(
+            f"automa: {number.name}: undoing what was done; {_SIGNALS_TO_END} in a row end at once\n"
+        )
+        cancel()
+
+    return handle
+
+
+def _print_report(report: WorkflowReport, form: ReportFormat, output: Path | None) -> None:
+    """Print a report, or write it to a file; where that fails, print it so that it is not lost.
+
+    Raises:
+        InputError: Where it could not be written.
+    """
+    if output is None:
+        _write_report(report, form, Console())
+        return
+    try:
+        with output.open("w", encoding="utf-8") as file:
+            _write_report(report, form, Console(file=file, width=100))
+    except OSError as error:
+        _write_report(report, form, Console())
+        raise InputError(
+            f"the report could not be written to {output}: {error}", exits.OUTPUT_FAILED
+        ) from None
+
+
+def _write_report(report: WorkflowReport, form: ReportFormat, console: Console) -> None:
+    if form is ReportFormat.TABLE:
+        console.print(report_table(report))
+    else:
+        text = v0.to_json(report, indent=2) + "\n" if form is ReportFormat.JSON else v0.to_yaml(report)
+        console.out(text, end="", highlight=False)

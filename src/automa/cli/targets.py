@@ -1,0 +1,106 @@
+"""Finding the workflow that a command line names: ``FILE[:NAME]`` or ``MODULE[:NAME]``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automa.cli.exits import USAGE, InputError
+from automa.workflow import Workflow
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def load_workflow(target: str) -> Workflow:
+    """Load the workflow that a target names.
+
+    Args:
+        target: A Python file or a module, then ``:`` and the name of the workflow in it where
+            it has several.
+
+    Raises:
+        InputError: Where there is no such file, module or workflow, or the import fails.
+    """
+    source, _, name = target.partition(":")
+    module = _load_file(Path(source)) if _is_file_name(source) else _load_module(source)
+    workflows = {key: value for key, value in vars(module).items() if isinstance(value, Workflow)}
+    if name:
+        return _by_name(module, source, name, workflows)
+    distinct = {id(workflow): key for key, workflow in reversed(workflows.items())}
+    if not distinct:
+        raise InputError(f"{source} has no workflow: assign a Workflow to a name in it")
+    if len(distinct) > 1:
+        names = ", ".join(sorted(distinct.values()))
+        raise InputError(
+            f"{source} has several workflows ({names}): name one, as in {source}:{min(distinct.values())}"
+        )
+    return next(iter(workflows.values()))
+
+
+def _is_file_name(source: str) -> bool:
+    return source.endswith(".py") or "/" in source or Path(source).exists()
+
+
+def _by_name(module: ModuleType, source: str, name: str, workflows: dict[str, Workflow]) -> Workflow:
+    if name in workflows:
+        return workflows[name]
+    if hasattr(module, name):
+        kind = type(getattr(module, name)).__name__
+        raise InputError(f"{source}: {name} is no workflow, but of type {kind}")
+    near = difflib.get_close_matches(name, workflows) or sorted(workflows)
+    hint = f"; there is {', '.join(near)}" if near else ""
+    raise InputError(f"{source} has no workflow {name!r}{hint}")
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.exists():
+        raise InputError(f"there is no file {path}", USAGE)
+    if not path.is_file():
+        raise InputError(f"{path} is no file", USAGE)
+    name = (
+        path.stem
+        if path.stem.isidentifier() and path.stem not in sys.modules
+        else f"automa_target_{path.stem}"
+    )
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is no Python file: its name must end in .py", USAGE)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and the like look their module up
+    sys.path.insert(0, str(path.resolve().parent))  # as for a script: what lies beside it can be imported
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{path} cannot be imported: {_describe(error, str(path))}") from error
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    sys.path.insert(0, "")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise InputError(f"there is no file and no module {name!r}", USAGE) from error
+        raise InputError(f"the module {name} cannot be imported: {_describe(error, name)}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"the module {name} cannot be imported: {_describe(error, name)}") from error
+
+
+def _describe(error: BaseException, source: str) -> str:
+    """Return an error and the line in the user's file at which it came up, in one line."""
+    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    if isinstance(error, SyntaxError):
+        return text  # it names file and line itself
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).match(source)
+    ]
+    return f"line {lines[-1]}: {text}" if lines else text

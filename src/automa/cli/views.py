@@ -1,0 +1,148 @@
+"""How a run looks while it goes on, and its report afterwards."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from automa._core.records import Answered, Ended, Started
+from automa._core.status import Action, Outcome, Status
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from automa._core.records import Record
+    from automa._core.reports import StepReport, WorkflowReport
+
+_STYLES = {Status.SUCCESS: "green", Status.FAILED: "bold red", Status.SKIPPED: "dim"}
+_MARKS = {Status.SUCCESS: "✓", Status.FAILED: "✗", Status.SKIPPED: "-"}
+
+
+class View:
+    """An observer that keeps the report of the run, which is also there when the run was interrupted."""
+
+    report: WorkflowReport | None = None
+
+    def on_record(self, record: Record) -> None:
+        """Show a record."""
+        if isinstance(record, Ended):
+            self.report = record.report
+        elif isinstance(record, Answered):
+            self.answered(record.path, record.report)
+        else:
+            self.started(record)
+
+    def started(self, record: Started) -> None:
+        """Show that a step starts."""
+
+    def answered(self, path: str, report: StepReport) -> None:
+        """Show what a step answered."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop showing."""
+
+
+class PlainView(View):
+    """A line for each action, where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def answered(self, path: str, report: StepReport) -> None:
+        """Print what a step answered."""
+        self._console.print(_line(path, report), soft_wrap=True, markup=False, highlight=False)
+
+
+class LiveView(View):
+    """The actions one below the other, the present one with a spinner; the way back is in another colour."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=10, transient=True)
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the terminal back."""
+        self._live.stop()
+
+    def started(self, record: Started) -> None:
+        """Turn the spinner for the step that starts."""
+        self._began = time.monotonic()
+        back = record.action is Action.ROLLBACK
+        text = Text.assemble(
+            (f"{'↶' if back else '→'} {record.action:<8} ", "yellow" if back else "cyan"), record.path
+        )
+        self._live.update(Spinner("dots", text=text))
+
+    def answered(self, path: str, report: StepReport) -> None:
+        """Leave a line for what the step answered."""
+        self._live.update(Text())
+        self._live.console.print(_line(path, report), soft_wrap=True)
+
+
+def _line(path: str, report: StepReport) -> Text:
+    back = report.action is Action.ROLLBACK
+    line = Text.assemble(
+        (f"{_MARKS.get(report.status, '?')} ", _STYLES.get(report.status, "")),
+        (f"{report.action:<8} ", "yellow" if back else "cyan"),
+        path,
+    )
+    if report.status is not Status.SUCCESS:
+        line.append(f"  {report.status}", _STYLES.get(report.status, ""))
+    if report.reason is not None:
+        line.append(f"  {_reason(report)}", "dim")
+    return line
+
+
+def _reason(report: StepReport) -> str:
+    return report.detail or "" if report.error is None else f"{type(report.error).__name__}: {report.error}"
+
+
+def report_table(report: WorkflowReport) -> RenderableType:
+    """Return a report as a table with one row an action."""
+    table = Table(title=Text(report.headline, "bold"), title_justify="left", caption_justify="left")
+    for column in ("action", "step", "status"):
+        table.add_column(column)
+    table.add_column("took", justify="right")
+    table.add_column("reason", overflow="fold")
+    _add_rows(table, report, "")
+    table.caption = Text(_summary(report))
+    return table
+
+
+def _add_rows(table: Table, report: WorkflowReport, indent: str) -> None:
+    for step in report.step_reports:
+        took = "" if step.duration is None else f"{step.duration.total_seconds():.3f} s"
+        back = step.action is Action.ROLLBACK
+        table.add_row(
+            Text(step.action, "yellow" if back else "cyan"),
+            Text(indent + step.step_id),
+            Text(step.status, _STYLES.get(step.status, "")),
+            took,
+            Text(_reason(step)),
+        )
+        if step.workflow is not None:
+            _add_rows(table, step.workflow, indent + "  ")
+
+
+def _summary(report: WorkflowReport) -> str:
+    seconds = report.duration.total_seconds() if report.duration else 0
+    lines = [f"run {report.run_id} took {seconds:.3f} s"]
+    remaining = report.remaining
+    if remaining.not_run:
+        lines.append(f"not run: {', '.join(remaining.not_run)}")
+    if report.outcome is not Outcome.SUCCEEDED and remaining.not_undone:
+        lines.append(f"not undone: {', '.join(remaining.not_undone)}")
+    return "\n".join(lines)

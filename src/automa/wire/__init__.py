@@ -1,0 +1,1 @@
+"""Formats in which reports travel: ``v0``, the one of the Go package."""

@@ -1,0 +1,64 @@
+"""YAML by PyYAML (extra ``yaml``), with what an untrusted document could do shut off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import yaml
+except ImportError as error:  # pragma: no cover  # run in an environment without the extra
+    raise ImportError("YAML needs the extra 'yaml': pip install 'automa-saga[yaml]'") from error
+
+from automa.errors import WireError
+from automa.wire._documents import MAX_DEPTH
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values; leaves times as texts, since PyYAML's drop digits and zones."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes each value where it stands: a reader need not know aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Never write an alias."""
+        return True
+
+
+def parse(text: str | bytes) -> Any:
+    """Parse one YAML document.
+
+    Raises:
+        WireError: Where the text is no YAML, nests too deeply or has aliases.
+    """
+    try:
+        depth = 0
+        for event in yaml.parse(text, _Loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise WireError(
+                    f"line {event.start_mark.line + 1}: aliases are not allowed in the YAML document"
+                )
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise WireError(f"line {event.start_mark.line + 1}: the YAML document nests too deeply")
+        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+    ) as error:  # values that only look like numbers raise the latter
+        if isinstance(error, WireError):
+            raise
+        raise WireError(f"no YAML document: {error}") from None
+
+
+def dump(value: Any) -> str:
+    """Write plain values as one YAML document."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
