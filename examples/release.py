@@ -179,8 +179,19 @@ class Server:
         before = self._state()
         self.stop()
         port = 0 if before is None else before["port"]  # 0: the system finds a free one
-        command = [sys.executable, __file__, "--serve", str(folder), "--port", str(port), "--file", str(self._file)]
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        command = [
+            sys.executable,
+            __file__,
+            "--serve",
+            str(folder),
+            "--port",
+            str(port),
+            "--file",
+            str(self._file),
+        ]
+        subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         wait_until(lambda: self.serving() is not None, "the server to start")
         return {"folder": str(folder)}
 
@@ -189,7 +200,7 @@ class Server:
         state = self._state()
         if state is None:
             raise ConnectionError("no server runs")
-        with urllib.request.urlopen(f"http://127.0.0.1:{state['port']}{path}", timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{state['port']}{path}", timeout=10) as answer:
             text: str = answer.read().decode()
         return text
 

@@ -278,7 +278,7 @@ def encode_error(error: BaseException) -> EncodedError:
 
 
 def _encode_alone(error: BaseException, cause: EncodedError | None) -> EncodedError:
-    is_group = isinstance(error, BaseExceptionGroup)
+    group = error if isinstance(error, BaseExceptionGroup) else None
     args: tuple[Any, ...] = error.args
     if isinstance(error, OSError) and error.filename is not None:  # OSError keeps only two in args
         args = (error.errno, error.strerror, error.filename)
@@ -286,13 +286,13 @@ def _encode_alone(error: BaseException, cause: EncodedError | None) -> EncodedEr
     attributes = {key: value for key, value in vars(error).items() if key != "__notes__" and _is_plain(value)}
     return EncodedError(
         type=full_name(type(error)),
-        message=error.message if is_group else _text_of(error),
-        args=None if is_group or not _is_plain(args) else args,
+        message=_text_of(error) if group is None else group.message,
+        args=args if group is None and _is_plain(args) else None,
         attributes=attributes or None,
         notes=tuple(str(note) for note in getattr(error, "__notes__", ())),
         cause=cause,
         context=cause is not None and error.__cause__ is None,
-        exceptions=tuple(encode_error(member) for member in error.exceptions) if is_group else None,
+        exceptions=None if group is None else tuple(encode_error(member) for member in group.exceptions),
     )
 
 

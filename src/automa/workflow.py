@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from automa._core.definition import Definition
-from automa._core.protocols import Composite
 from automa._core.relay import relay
 from automa._core.runs import Modes, Run, WorkflowRun
 from automa._core.state import State
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from automa._core.protocols import AtomicStep, Observer
+    from automa._core.protocols import AtomicStep, Composite, Observer
     from automa._core.reports import WorkflowReport
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -53,7 +52,7 @@ class Workflow:
         {'hello': 'hi'}
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword arguments are the seed's options
         self,
         id: str,
         steps: Iterable[AtomicStep | Composite] = (),

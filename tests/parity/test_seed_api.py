@@ -209,7 +209,9 @@ def test_saga_run_and_saga_undo_take_ctx_or_nothing():
     def skips(ctx):
         raise Skip("nothing to do")
 
-    report = Workflow("w", [Step("a", run=skips, undo=skips), Step("b", run=lambda ctx: ctx.shared["missing"])]).start()
+    report = Workflow(
+        "w", [Step("a", run=skips, undo=skips), Step("b", run=lambda ctx: ctx.shared["missing"])]
+    ).start()
     first, second, _, last = report.step_reports
     assert (first.status, first.reason, first.detail) == (Status.SKIPPED, "nothing to do", "nothing to do")
     assert (second.status, type(second.reason)) == (Status.FAILED, KeyError)
@@ -219,7 +221,9 @@ def test_saga_run_and_saga_undo_take_ctx_or_nothing():
 def test_step_run_controller():
     """Step.Run: no run function is skipped; an error goes to the step's own rollback; it can be overridden."""
     calls = []
-    report = Workflow("w", [Step("a"), Step("b", run=lambda: 1 / 0, undo=lambda: calls.append("undo b"))]).start()
+    report = Workflow(
+        "w", [Step("a"), Step("b", run=lambda: 1 / 0, undo=lambda: calls.append("undo b"))]
+    ).start()
     assert told(report)[:3] == [("a", "run", "SKIPPED"), ("b", "run", "FAILED"), ("b", "rollback", "SUCCESS")]
     assert calls == ["undo b"]
 
@@ -332,7 +336,12 @@ def test_failure_events(failure):
     undone = Failure.of(failure, StepReport("b", Action.ROLLBACK))
     failed = Failure.of_rollback(undone, KeyError("second"), StepReport("a", Action.ROLLBACK))
     skipped = Failure.skipped(failed, StepReport("z", Action.ROLLBACK))
-    assert [status for _, _, status in told(skipped.workflow_report)] == ["FAILED", "SUCCESS", "FAILED", "SKIPPED"]
+    assert [status for _, _, status in told(skipped.workflow_report)] == [
+        "FAILED",
+        "SUCCESS",
+        "FAILED",
+        "SKIPPED",
+    ]
     assert str(skipped.error) == "first"
     assert str(skipped.workflow_report.step_reports[2].error) == "'second'"
 
@@ -355,7 +364,12 @@ def test_step_ids():
 def test_step_report():
     """StepReport, NewStepReport: id, action, times, status, reason and metadata of one action."""
     report = StepReport("a", Action.RUN)
-    assert (report.step_id, report.action, report.status, report.reason) == ("a", Action.RUN, Status.UNDEFINED, None)
+    assert (report.step_id, report.action, report.status, report.reason) == (
+        "a",
+        Action.RUN,
+        Status.UNDEFINED,
+        None,
+    )
     assert report.start_time is not None and report.end_time is None
     report.metadata["host"] = b"db1"
     assert report.metadata == {"host": b"db1"}
@@ -386,7 +400,15 @@ def test_wire_field_names():
     assert entry["metadata"] == {"key": base64.b64encode(b"value").decode()}
     assert entry["reason"] == {"Error": None}
     text = v0.to_yaml(report)
-    for name in ("workflow_id", "start_time", "end_time", "status", "step_sequence", "step_reports", "step_id"):
+    for name in (
+        "workflow_id",
+        "start_time",
+        "end_time",
+        "status",
+        "step_sequence",
+        "step_reports",
+        "step_id",
+    ):
         assert f"{name}:" in text
 
 
@@ -401,14 +423,19 @@ def test_encoded_error():
     back = decode_error(encoded)
     assert type(back) is ValueError and str(back) == "no"
     remote = decode_error(encode_error(OwnError("mine")))
-    assert isinstance(remote, RemoteError) and str(remote) == "mine" and type(remote).__name__.endswith("OwnError")
+    assert (
+        isinstance(remote, RemoteError)
+        and str(remote) == "mine"
+        and type(remote).__name__.endswith("OwnError")
+    )
 
 
 def test_step_registry():
     """StepRegistry, NewStepRegistry(logger): takes the logger for its workflows, or none; is thread-safe."""
     registry = StepRegistry(logging.getLogger("mine"))
     threads = [
-        threading.Thread(target=lambda n=n: [registry.register(Step(f"{n}-{i}")) for i in range(50)]) for n in range(8)
+        threading.Thread(target=lambda n=n: [registry.register(Step(f"{n}-{i}")) for i in range(50)])
+        for n in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -420,7 +447,9 @@ def test_step_registry():
 def test_registry_logger(caplog):
     """NewStepRegistry(logger): its workflows log there."""
     with caplog.at_level(logging.INFO, "mine"):
-        StepRegistry(logging.getLogger("mine")).register(Step("a")).build_workflow("w", ["a"]).start(run_id="r")
+        StepRegistry(logging.getLogger("mine")).register(Step("a")).build_workflow("w", ["a"]).start(
+            run_id="r"
+        )
     assert {record.name for record in caplog.records} == {"mine"}
 
 

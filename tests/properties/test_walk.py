@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automa import Status, Step, StepRegistry, Workflow
+from automa import Answered, Ended, Started, Status, Step, StepRegistry, Workflow
 from tests.properties.plans import build_steps, expected, failed_undos, plans, tell
 
 MODES = st.sampled_from(("rollback", "stop", "continue"))
@@ -35,6 +35,16 @@ def check(report, calls, steps, mode, rollback_mode):
         assert report.start_time <= each.start_time <= each.end_time <= report.end_time
 
 
+class Heard:
+    """An observer that keeps the records."""
+
+    def __init__(self):
+        self.records = []
+
+    def on_record(self, record):
+        self.records.append(record)
+
+
 @settings(max_examples=3000)
 @given(plans("sync"), MODES, ROLLBACK_MODES)
 def test_sync_runs_match_the_model(steps, mode, rollback_mode):
@@ -42,6 +52,26 @@ def test_sync_runs_match_the_model(steps, mode, rollback_mode):
     calls = []
     workflow = Workflow("w", build_steps(steps, calls), mode=mode, rollback_mode=rollback_mode)
     check(workflow.start(), calls, steps, mode, rollback_mode)
+
+
+@settings(max_examples=500)
+@given(plans("sync", depth=2), MODES, ROLLBACK_MODES)
+def test_runs_that_are_heard_match_the_model_and_the_records_match_the_report(steps, mode, rollback_mode):
+    """With an observer the run is the same, and the records tell each answer of the report once, in order."""
+    calls, heard = [], Heard()
+    workflow = Workflow(
+        "w", build_steps(steps, calls), mode=mode, rollback_mode=rollback_mode, observers=[heard]
+    )
+    report = workflow.start()
+    check(report, calls, steps, mode, rollback_mode)
+    outer = [
+        record.report for record in heard.records if isinstance(record, Answered) and "/" not in record.path
+    ]
+    assert outer == report.step_reports
+    started = [record.path for record in heard.records if isinstance(record, Started)]
+    answered = {record.path for record in heard.records if isinstance(record, Answered)}
+    assert set(started) == answered
+    assert isinstance(heard.records[-1], Ended)
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async", "mixed"])
@@ -104,7 +134,8 @@ def test_fifty_concurrent_starts_do_not_disturb_one_another():
     barrier = threading.Barrier(runs)
     workflow = Workflow("w", [Keeps("a", barrier, seen), Step("b", run=lambda: 1 / 0)])
     threads = [
-        threading.Thread(target=lambda n=n: reports.append(workflow.start(run_id=f"r{n}"))) for n in range(runs)
+        threading.Thread(target=lambda n=n: reports.append(workflow.start(run_id=f"r{n}")))
+        for n in range(runs)
     ]
     for thread in threads:
         thread.start()
@@ -154,7 +185,9 @@ def test_a_hundred_thousand_steps_forward_and_back():
     """Handing over needs no recursion: 100,000 steps run and are undone."""
     undone = []
     count = 100_000
-    steps = [Step(str(n), run=int, undo=lambda ctx: undone.append(ctx.step_id)) for n in range(count)]
+    steps = [
+        Step(str(n), run=lambda: None, undo=lambda ctx: undone.append(ctx.step_id)) for n in range(count)
+    ]
     report = Workflow("w", [*steps, Step("last", run=lambda: 1 / 0)]).start()
     assert undone == [str(n) for n in reversed(range(count))]
     assert len(report.step_reports) == 2 * (count + 1)

@@ -35,9 +35,9 @@ class Deliver:
     def __init__(
         self, controller: Callable[[Context, Any], Any], ctx: Context, event: Success | Failure
     ) -> None:
-        self.controller = controller
-        self.ctx = ctx
-        self.event = event
+        self.controller: Callable[[Context, Any], Any] = controller
+        self.ctx: Context = ctx
+        self.event: Success | Failure = event
 
 
 class Raised(NamedTuple):

@@ -31,9 +31,9 @@ class Context:
     def __init__(self, workflow_run: WorkflowRun, step_run: StepRun, action: Action) -> None:
         self._workflow_run = workflow_run
         self._step_run = step_run
-        self.action = action
-        self.attempt = 1
-        self.report = StepReport(step_run.id, action)
+        self.action: Action = action
+        self.attempt: int = 1
+        self.report: StepReport = StepReport(step_run.id, action)
 
     @property
     def workflow_id(self) -> str:

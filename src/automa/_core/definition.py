@@ -42,13 +42,15 @@ class Definition:
     ) -> None:
         check_id(id, "a workflow")
         self.id = id
-        self.steps = tuple(steps)
-        self.mode = _mode(ExecutionMode, mode, id)
-        self.rollback_mode = _mode(RollbackMode, rollback_mode, id)
+        self.steps: tuple[AtomicStep | Composite, ...] = tuple(steps)
+        self.mode: ExecutionMode = _mode(ExecutionMode, mode, id)
+        self.rollback_mode: RollbackMode = _mode(RollbackMode, rollback_mode, id)
         for position, step in enumerate(self.steps, start=1):
             _check_step(step, f"step {position} of workflow {id!r}")
-        self.step_ids = [step.id for step in self.steps]
-        self.nested = {index for index, step in enumerate(self.steps) if isinstance(step, Composite)}
+        self.step_ids: list[str] = [step.id for step in self.steps]
+        self.nested: set[int] = {
+            index for index, step in enumerate(self.steps) if isinstance(step, Composite)
+        }
         self._check_unique()
 
     def _check_unique(self) -> None:
@@ -65,6 +67,7 @@ class Definition:
         paths: list[str] = []
         for index, step in enumerate(self.steps):
             if index in self.nested:
+                assert isinstance(step, Composite)  # noqa: S101  # that is what `nested` says
                 paths += [f"{step.id}/{path}" for path in step.definition.async_steps()]
             elif step.is_async if isinstance(step, Step) else has_async_controller(type(step)):
                 paths.append(step.id)

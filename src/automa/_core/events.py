@@ -22,8 +22,8 @@ class Event:
     __slots__ = ("added", "base")
 
     def __init__(self, workflow_report: WorkflowReport, added: tuple[StepReport, ...] = ()) -> None:
-        self.base = workflow_report
-        self.added = added
+        self.base: WorkflowReport = workflow_report
+        self.added: tuple[StepReport, ...] = added
 
     @property
     def workflow_report(self) -> WorkflowReport:
@@ -71,7 +71,7 @@ class Failure(Event):
         self, workflow_report: WorkflowReport, error: BaseException, added: tuple[StepReport, ...] = ()
     ) -> None:
         super().__init__(workflow_report, added)
-        self.error = error
+        self.error: BaseException = error
 
     @classmethod
     def of_run(cls, prev_success: Success, error: BaseException, report: StepReport) -> Failure:
@@ -116,8 +116,8 @@ class Handoff:
     __slots__ = ("event", "to")
 
     def __init__(self, to: Forward | Backward | None, event: Success | Failure) -> None:
-        self.to = to
-        self.event = event
+        self.to: Forward | Backward | None = to
+        self.event: Success | Failure = event
 
     def __repr__(self) -> str:
         return f"Handoff(to={self.to!r}, event={self.event!r})"

@@ -90,7 +90,9 @@ def _takes_context(function: Callable[..., Any], what: str) -> bool:
     except ValueError:
         raise WorkflowDefinitionError(f"{what} does not tell its arguments: wrap it in a lambda") from None
     parameters = list(signature.parameters.values())
-    positional = [each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
+    positional = [
+        each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}
+    ]
     required = [each for each in positional if each.default is each.empty]
     keywords = [each for each in parameters if each.kind is each.KEYWORD_ONLY and each.default is each.empty]
     if len(required) <= 1 and not keywords:
@@ -146,6 +148,8 @@ class PendingAnswer(Awaitable["Handoff"]):
 
 def close_awaitable(awaitable: object) -> None:
     """Give up an awaitable that nobody will wait for: close a coroutine, cancel a future."""
-    give_up = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
-    if give_up is not None:
-        give_up()
+    for name in ("close", "cancel"):
+        give_up = getattr(awaitable, name, None)
+        if give_up is not None:
+            give_up()
+            return

@@ -15,7 +15,7 @@ from automa._core.events import Event, Failure, Handoff, Success
 from automa._core.records import Answered, Ended, Started
 from automa._core.reports import StepReport
 from automa._core.runs import StepRun, StepState, WorkflowRun
-from automa._core.status import FAILED, ROLLBACK, RUN, ExecutionMode, Outcome, RollbackMode, Status
+from automa._core.status import FAILED, ROLLBACK, RUN, Action, ExecutionMode, Outcome, RollbackMode, Status
 from automa.errors import IllegalHandoff
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from automa._core.reports import WorkflowReport
 
-Onward = tuple[int, Event]
+AnyEvent = Success | Failure
+Onward = tuple[int, AnyEvent]
 """Where to go on, an index of a step, and with what."""
 
 _END = -1  # no step's index: the event leaves the workflow
@@ -47,14 +48,16 @@ def relay(workflow_run: WorkflowRun) -> Generator[Command, Any, WorkflowReport]:
     return workflow_run.report
 
 
-def _carry(workflow_run: WorkflowRun, index: int, event: Event) -> Generator[Command, Any, None]:
+def _carry(workflow_run: WorkflowRun, index: int, event: AnyEvent) -> Generator[Command, Any, None]:
     """Carry an event from step to step, forward or backward, until it leaves the workflow."""
     run, nested = workflow_run.run, workflow_run.definition.nested
     while 0 <= index < workflow_run.count:
         step_run = workflow_run.reach(index)
         if index in nested:
-            part = _run_nested if isinstance(event, Success) else _undo_nested
-            index, event = yield from part(workflow_run, step_run, event)
+            if isinstance(event, Success):
+                index, event = yield from _run_nested(workflow_run, step_run, event)
+            else:
+                index, event = yield from _undo_nested(workflow_run, step_run, event)
             continue
         forward = isinstance(event, Success)
         ctx = Context(workflow_run, step_run, RUN if forward else ROLLBACK)
@@ -64,19 +67,20 @@ def _carry(workflow_run: WorkflowRun, index: int, event: Event) -> Generator[Com
             yield Append(run.take_unwritten())
         answer = yield Deliver(step_run.step.run if forward else step_run.step.rollback, ctx, event)
         if isinstance(answer, Interrupted):
-            run.interruption = answer.error
+            run.interrupt(answer.error)
             answer = answer.answer
-        accept = _accept_run if forward else _accept_rollback
-        index, event = accept(workflow_run, step_run, ctx, event, answer)
+        if isinstance(event, Success):
+            index, event = _accept_run(workflow_run, step_run, ctx, event, answer)
+        else:
+            index, event = _accept_rollback(workflow_run, step_run, ctx, event, answer)
 
 
 def _accept_run(
     workflow_run: WorkflowRun, step_run: StepRun, ctx: Context, sent: Success, answer: object
 ) -> Onward:
     """Take what came of a step's run, and decide who is next."""
-    event = _event_of(workflow_run, step_run, sent, answer)
-    if isinstance(event, BaseException):
-        event = Failure.of_run(sent, event, ctx.report)
+    answered = _event_of(workflow_run, step_run, sent, answer)
+    event = Failure.of_run(sent, answered, ctx.report) if isinstance(answered, BaseException) else answered
     if workflow_run.shared.touched or step_run.local is not None:
         invalid = step_run.commit(workflow_run.shared)
         if invalid is not None and isinstance(event, Success):
@@ -90,7 +94,7 @@ def _accept_run(
     step_run.state = StepState.FAILED if len(reports) == 1 else _state_after_rollback(reports[1])
     if not isinstance(event.error, Exception):
         reports[0].detail = "unknown"  # it was cut off somewhere in its work
-        workflow_run.run.interruption = event.error
+        workflow_run.run.interrupt(event.error)
     return _after_failure(workflow_run, step_run, event)
 
 
@@ -101,8 +105,9 @@ def _accept_rollback(
     event = _event_of(workflow_run, step_run, sent, answer)
     if isinstance(event, BaseException):
         if not isinstance(event, Exception):
-            workflow_run.run.interruption = event
+            workflow_run.run.interrupt(event)
         event = Failure.of_rollback(sent, event, ctx.report)
+    assert isinstance(event, Failure)  # noqa: S101  # nothing else is a legal answer of a rollback
     step_run.state = _state_after_rollback(event.added[0])
     _record(workflow_run, event, ctx)
     if workflow_run.shared.touched or step_run.delta is not None:
@@ -125,15 +130,14 @@ def _run_nested(
     report.workflow = nested.report
     if nested.first_error is None:
         report.result = nested.report.results
-        event: Event = Success.of(sent, report)
+        success = Success.of(sent, report)
         step_run.state = _COMPLETED
-    else:
-        event = Failure.of_run(sent, nested.first_error, report)
-        step_run.state = _STATE_AFTER[nested.report.outcome]
-    _record(workflow_run, event)
-    if isinstance(event, Success):
-        return _after_success(workflow_run, step_run, event)
-    return _after_failure(workflow_run, step_run, event)
+        _record(workflow_run, success)
+        return _after_success(workflow_run, step_run, success)
+    failure = Failure.of_run(sent, nested.first_error, report)
+    step_run.state = _STATE_AFTER[nested.report.outcome]
+    _record(workflow_run, failure)
+    return _after_failure(workflow_run, step_run, failure)
 
 
 def _undo_nested(
@@ -192,7 +196,7 @@ def _state_after_rollback(report: StepReport) -> StepState:
     return StepState.COMPENSATION_FAILED if report.status is FAILED else StepState.COMPENSATED
 
 
-_STATE_AFTER = {
+_STATE_AFTER: dict[Outcome | None, StepState] = {
     Outcome.UNDONE: StepState.COMPENSATED,
     Outcome.NEEDS_ATTENTION: StepState.COMPENSATION_FAILED,
     Outcome.FAILED: StepState.FAILED,
@@ -200,7 +204,7 @@ _STATE_AFTER = {
 """What the outcome of a nested workflow that failed makes of it as a step."""
 
 
-def _record(workflow_run: WorkflowRun, event: Event, ctx: Context | None = None) -> None:
+def _record(workflow_run: WorkflowRun, event: AnyEvent, ctx: Context | None = None) -> None:
     """Move what an accepted event adds into the report, and line it up to be written."""
     reports = event.added
     if ctx is not None and reports[0] is not ctx.report:  # a controller of its own may bring its own report
@@ -232,8 +236,8 @@ def _close(workflow_run: WorkflowRun) -> None:
 
 
 def _event_of(
-    workflow_run: WorkflowRun, step_run: StepRun, sent: Event, answer: object
-) -> Event | BaseException:
+    workflow_run: WorkflowRun, step_run: StepRun, sent: AnyEvent, answer: object
+) -> AnyEvent | BaseException:
     """Return the event of a step's answer if it may answer so, else the error that this is.
 
     Legal is: a `Success` to the next; from a run, a `Failure` to itself, or to the step before
@@ -244,6 +248,7 @@ def _event_of(
         return _not_a_handoff(workflow_run, step_run, answer)
     to, event = answer.to, answer.event
     reports, ran = event.added, isinstance(sent, Success)
+    actions: tuple[Action, ...]
     if isinstance(event, Success):
         receiver, actions = workflow_run.step_at(step_run.index + 1), _RAN
     elif ran and len(reports) == 1:
@@ -272,7 +277,8 @@ def _not_a_handoff(workflow_run: WorkflowRun, step_run: StepRun, answer: object)
     if isinstance(answer, Raised):
         return answer.error
     return IllegalHandoff(
-        f"step {workflow_run.prefix}{step_run.id} answered with {answer!r}, not with a Handoff of a Success or a Failure"
+        f"step {workflow_run.prefix}{step_run.id} answered with {answer!r}, "
+        "not with a Handoff of a Success or a Failure"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
@@ -20,14 +21,14 @@ from automa._core.status import (
 from automa.errors import WorkflowFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, MutableMapping
     from datetime import datetime, timedelta
 
 StepIDs = list[str]
 """The ids of steps, in order (seed: StepIDs)."""
 
 
-class Metadata(dict[str, "str | bytes"]):
+class Metadata(UserDict[str, "str | bytes"]):
     """Texts or bytes by name, checked where they are set."""
 
     def __setitem__(self, name: str, value: str | bytes) -> None:
@@ -61,8 +62,8 @@ class StepReport:
     )  # fmt: skip
 
     def __init__(self, step_id: str, action: Action) -> None:
-        self.step_id = step_id
-        self.action = action
+        self.step_id: str = step_id
+        self.action: Action = action
         self.start_time: datetime | None = clock.now()
         self.end_time: datetime | None = None
         self.status: Status = UNDEFINED
@@ -73,7 +74,7 @@ class StepReport:
         self._metadata: Metadata | None = None  # made when first asked for: most have none
 
     @property
-    def metadata(self) -> dict[str, str | bytes]:
+    def metadata(self) -> MutableMapping[str, str | bytes]:
         """What the step noted beside its result: texts or bytes by name."""
         if self._metadata is None:
             self._metadata = Metadata()
@@ -138,8 +139,8 @@ class WorkflowReport:
     )  # fmt: skip
 
     def __init__(self, workflow_id: str, step_sequence: Iterable[str]) -> None:
-        self.workflow_id = workflow_id
-        self.run_id = ""
+        self.workflow_id: str = workflow_id
+        self.run_id: str = ""
         self.step_sequence: StepIDs = list(step_sequence)
         self.start_time: datetime | None = clock.now()
         self.end_time: datetime | None = None

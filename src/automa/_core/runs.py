@@ -54,14 +54,19 @@ class Run:
         logger_for: LoggerFor,
         is_heard: bool,
     ) -> None:
-        self.workflow_id = workflow_id
-        self.run_id = run_id
+        self.workflow_id: str = workflow_id
+        self.run_id: str = run_id
         self.resources: Mapping[str, Any] = dict(resources or {})
-        self.logger_for = logger_for
+        self.logger_for: LoggerFor = logger_for
         self.results: dict[str, Any] = {}
-        self.is_heard = is_heard
+        self.is_heard: bool = is_heard
         self.unwritten: list[Record] = []
         self.interruption: BaseException | None = None
+
+    def interrupt(self, error: BaseException) -> None:
+        """Note what interrupts the run; the first interruption is the one that goes on in the end."""
+        if self.interruption is None:
+            self.interruption = error
 
     def take_unwritten(self) -> list[Record]:
         """Return the records that have gathered, and begin anew."""
@@ -96,10 +101,10 @@ class StepRun:
 
     def __init__(self, definition: Definition, index: int) -> None:
         step = definition.steps[index]
-        self.id = definition.step_ids[index]
-        self.index = index
+        self.id: str = definition.step_ids[index]
+        self.index: int = index
         self.step: Any = step if index in definition.nested else _copy(step)
-        self.state = _PENDING
+        self.state: StepState = _PENDING
         self.delta: Delta | None = None
         self.local: State | None = None
         self.nested: WorkflowRun | None = None
@@ -153,15 +158,15 @@ class WorkflowRun:
     def __init__(
         self, run: Run, definition: Definition, shared: State, modes: Modes, ids: tuple[str, ...] = ()
     ) -> None:
-        self.run = run
-        self.definition = definition
-        self.shared = shared
-        self.modes = modes
-        self.ids = ids
-        self.prefix = "".join(f"{step_id}/" for step_id in ids)
-        self.report = self.new_report()
+        self.run: Run = run
+        self.definition: Definition = definition
+        self.shared: State = shared
+        self.modes: Modes = modes
+        self.ids: tuple[str, ...] = ids
+        self.prefix: str = "".join(f"{step_id}/" for step_id in ids)
+        self.report: WorkflowReport = self.new_report()
         self.first_error: BaseException | None = None
-        self.count = len(definition.steps)
+        self.count: int = len(definition.steps)
         self.steps: list[StepRun] = []
 
     def new_report(self) -> WorkflowReport:

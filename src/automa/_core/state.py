@@ -50,7 +50,7 @@ class State(MutableMapping[str, Any]):
         self, name: str, values: Mapping[str, Any] | None = None, *, step: str | None = None
     ) -> None:
         self._name = name
-        self.step = step
+        self.step: str | None = step
         self._values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # each key's JSON as of the last commit
         self.touched: set[str] = set()
@@ -262,31 +262,27 @@ def check_json(value: Any, place: str = "", depth: int = 0) -> None:
         StateError: Where it is not; the message begins with the place inside the value.
     """
     kind = type(value)
+    if value is None or kind is str or kind is bool:
+        return
     if kind is int:
         if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            warnings.warn(
-                f"the integer {value} is beyond 2^53-1: other readers of JSON round it; keep it as a text",
-                PrecisionWarning,
-                stacklevel=4,
-            )
+            warnings.warn(_BEYOND.format(value), PrecisionWarning, stacklevel=4)
     elif kind is float:
         if not math.isfinite(value):
             raise StateError(f"{place}: {value} is no JSON number")
-    elif value is None or kind is str or kind is bool:
-        pass
-    elif depth >= MAX_DEPTH:
-        raise StateError(f": nested deeper than {MAX_DEPTH} levels, or contains itself")
-    elif kind is list:
-        for index, item in enumerate(value):
-            check_json(item, f"{place}[{index}]", depth + 1)
-    elif kind is dict:
-        for key, item in value.items():
-            if type(key) is not str:
+    elif kind in _CONTAINERS:
+        if depth >= MAX_DEPTH:
+            raise StateError(f": nested deeper than {MAX_DEPTH} levels, or contains itself")
+        for key, item in value.items() if kind is dict else enumerate(value):
+            if kind is dict and type(key) is not str:
                 raise StateError(f"{place}: the key {key!r} is no text, but {type(key).__name__}")
             check_json(item, f"{place}[{key!r}]", depth + 1)
     else:
         hint = "; use a list" if kind is tuple else "; live objects go into resources"
         raise StateError(f"{place}: {kind.__module__}.{kind.__qualname__} is no JSON value{hint}")
+
+
+_BEYOND = "the integer {} is beyond 2^53-1: other readers of JSON round it; keep it as a text"
 
 
 def _to_text(value: Any) -> str:

@@ -186,7 +186,7 @@ class Step:
     def skipped_rollback(
         self, prev_failure: Failure, report: StepReport | None = None, reason: str | None = None
     ) -> Handoff:
-        """Answer that there was nothing to undo: hand a `Failure` to the step before (seed: SkippedRollback)."""
+        """Answer that nothing was undone: hand a `Failure` to the step before (seed: SkippedRollback)."""
         report = report or StepReport(self.id, ROLLBACK)
         report.detail = reason or None
         return Handoff(self.prev, Failure.skipped(prev_failure, report))

@@ -20,8 +20,9 @@ from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.targets import load_workflow
 from automa.cli.views import LiveView, PlainView, View, report_table
-from automa.errors import AutomaError
+from automa.errors import AutomaError, WireError
 from automa.wire import v0
+from automa.wire.documents import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from automa._core.reports import WorkflowReport
     from automa.workflow import Workflow
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="automa",
     help="Sagas: steps that run, and that undo themselves in reverse when one fails.",
     no_args_is_help=True,
@@ -130,8 +131,8 @@ def _parse_value(text: str) -> Any:
     So ``1.10``, ``007`` and ``1e5`` stay the texts that they are.
     """
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except WireError:
         return text
     return value if isinstance(value, list | dict) or json.dumps(value) == text else text
 

@@ -42,7 +42,8 @@ async def drive_async(walk: Walk, run: Run, listeners: Listeners) -> WorkflowRep
     if not isinstance(command, WorkflowReport):
         rest = _walk_on(walk, command, listeners, until_rollback=False)
         command, cancellation = await _uncancelled(rest)
-        run.interruption = run.interruption or cancellation
+        if cancellation is not None:
+            run.interrupt(cancellation)
     assert isinstance(command, WorkflowReport)  # noqa: S101  # nothing stops the rest of the walk
     return end_of(run, command)
 

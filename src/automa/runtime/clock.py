@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from automa._core import clock
 
-utc_now = functools.partial(datetime.now, UTC)
+utc_now: clock.Clock = functools.partial(datetime.now, UTC)
 """Returns the present time, in UTC."""
 
 clock.now = utc_now

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from automa._core.protocols import Observer
     from automa._core.records import Record
 
-package_logger = logging.getLogger("automa")
+package_logger: logging.Logger = logging.getLogger("automa")
 package_logger.addHandler(logging.NullHandler())  # silent unless the caller configures logging
 
 
@@ -47,7 +47,7 @@ class Listeners:
         self._observers = tuple(observers)
         self._logger = logger
         self._run_id = run_id
-        self.hears_steps = bool(self._observers) or logger.isEnabledFor(logging.INFO)
+        self.hears_steps: bool = bool(self._observers) or logger.isEnabledFor(logging.INFO)
 
     def publish(self, records: list[Record]) -> None:
         """Pass on records that have been written."""

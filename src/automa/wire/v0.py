@@ -17,8 +17,8 @@ from automa._core.clock import ZERO_TIME
 from automa._core.reports import StepReport, WorkflowReport
 from automa._core.status import Action, Status
 from automa.errors import EncodedError, WireError, decode_error, encode_error
-from automa.wire import _documents as documents
-from automa.wire._documents import expect, field
+from automa.wire import documents
+from automa.wire.documents import expect, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,14 +127,13 @@ def _step_from_dict(document: Any, place: str) -> StepReport:
         )
     metadata = field(document, "metadata", (dict, type(None)), place) or {}
     for name, value in metadata.items():
-        report.metadata[expect(name, str, f"{place}.metadata")] = _read_bytes(
-            value, f"{place}.metadata[{name!r}]"
-        )
+        expect(name, str, f"{place}.metadata")
+        report.metadata[name] = _read_bytes(value, f"{place}.metadata[{name!r}]")
     return report
 
 
 def _read_bytes(value: Any, place: str) -> bytes:
-    """Return bytes written as base64 (JSON), as a list of byte values (Go's YAML) or as they are (``!!binary``)."""
+    """Return bytes: from base64 (JSON), a list of byte values (Go's YAML), or ``!!binary``."""
     if isinstance(value, bytes):
         return value
     try:

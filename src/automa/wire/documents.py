@@ -51,9 +51,9 @@ def parse_yaml(text: str | bytes) -> Any:
         WireError: Where the text is no YAML, nests too deeply or has aliases.
         ImportError: Where the extra ``yaml`` is not installed.
     """
-    from automa.wire import _yaml  # noqa: PLC0415  # the extra is needed only where YAML is
+    from automa.wire import yaml_text  # noqa: PLC0415  # the extra is needed only where YAML is
 
-    return _yaml.parse(text)
+    return yaml_text.parse(text)
 
 
 def dump_yaml(value: Any) -> str:
@@ -62,9 +62,9 @@ def dump_yaml(value: Any) -> str:
     Raises:
         ImportError: Where the extra ``yaml`` is not installed.
     """
-    from automa.wire import _yaml  # noqa: PLC0415  # the extra is needed only where YAML is
+    from automa.wire import yaml_text  # noqa: PLC0415  # the extra is needed only where YAML is
 
-    return _yaml.dump(value)
+    return yaml_text.dump(value)
 
 
 def field(document: Mapping[str, Any], key: str, kind: type | tuple[type, ...], place: str) -> Any:

@@ -6,11 +6,11 @@ from typing import Any
 
 try:
     import yaml
-except ImportError as error:  # pragma: no cover  # run in an environment without the extra
-    raise ImportError("YAML needs the extra 'yaml': pip install 'automa-saga[yaml]'") from error
+except ImportError:
+    raise ImportError("YAML needs the extra 'yaml': pip install 'automa-saga[yaml]'") from None
 
 from automa.errors import WireError
-from automa.wire._documents import MAX_DEPTH
+from automa.wire.documents import MAX_DEPTH
 
 
 class _Loader(yaml.SafeLoader):
@@ -26,9 +26,18 @@ _Loader.yaml_implicit_resolvers = {
 class _Dumper(yaml.SafeDumper):
     """Writes each value where it stands: a reader need not know aliases."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # PyYAML asks this way
         """Never write an alias."""
         return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # YAML's own line breaks are folded when read back, except where they are written as escapes.
+    style = '"' if set(text) & {"\x85", "\u2028", "\u2029"} else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def parse(text: str | bytes) -> Any:
@@ -41,12 +50,10 @@ def parse(text: str | bytes) -> Any:
         depth = 0
         for event in yaml.parse(text, _Loader):
             if isinstance(event, yaml.AliasEvent):
-                raise WireError(
-                    f"line {event.start_mark.line + 1}: aliases are not allowed in the YAML document"
-                )
+                raise WireError(f"line {_line_of(event)}: aliases are not allowed in the YAML document")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                raise WireError(f"line {event.start_mark.line + 1}: the YAML document nests too deeply")
+                raise WireError(f"line {_line_of(event)}: the YAML document nests too deeply")
         return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
     except (
         yaml.YAMLError,
@@ -56,6 +63,10 @@ def parse(text: str | bytes) -> Any:
         if isinstance(error, WireError):
             raise
         raise WireError(f"no YAML document: {error}") from None
+
+
+def _line_of(event: yaml.Event) -> int:
+    return 0 if event.start_mark is None else event.start_mark.line + 1
 
 
 def dump(value: Any) -> str:
