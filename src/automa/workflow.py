@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    from automa._core.definition import RollbackOn
+    from automa._core.functions import SagaPrepare
     from automa._core.protocols import AtomicStep, Composite, Observer
     from automa._core.reports import WorkflowReport
 
@@ -39,6 +41,12 @@ class Workflow:
         steps: The steps in order; each id once.
         mode: What a failed step means for the others: ``rollback``, ``stop`` or ``continue``.
         rollback_mode: What a failed undo means for the others: ``continue`` or ``stop``.
+        rollback_on: Which errors send the run back: a class of exceptions, a tuple of them, or a
+            function of the error. Other errors halt it with nothing undone. By default all do.
+        prepare: Comes before the first step: what it sets in ``ctx.shared``, or returns as a dict, is
+            seen by all steps. Where it fails no step is run. It may be called again by a resume.
+        snapshots: Whether an undo gets the shared state as its own step left it; without, it gets
+            the state as it is then.
         logger: Where runs are logged; by default the logger ``automa``, silent until configured.
         observers: Those who hear of each record of a run.
 
@@ -59,10 +67,21 @@ class Workflow:
         *,
         mode: ExecutionMode | str = ExecutionMode.ROLLBACK,
         rollback_mode: RollbackMode | str = RollbackMode.CONTINUE,
+        rollback_on: RollbackOn = Exception,
+        prepare: SagaPrepare | None = None,
+        snapshots: bool = True,
         logger: logging.Logger | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
-        self._definition = Definition(id, steps, mode=mode, rollback_mode=rollback_mode)
+        self._definition = Definition(
+            id,
+            steps,
+            mode=mode,
+            rollback_mode=rollback_mode,
+            rollback_on=rollback_on,
+            prepare=prepare,
+            snapshots=snapshots,
+        )
         self._logger = logger or package_logger
         self._observers = tuple(observers)
 
@@ -165,6 +184,8 @@ class Workflow:
             resources=resources,
             logger_for=functools.partial(StepLogger, self._logger),
             is_heard=listeners.hears_steps,
+            snapshots=self._definition.snapshots,
+            compensates=self._definition.compensates,
         )
         modes = Modes(self._definition.mode, self._definition.rollback_mode)
         return WorkflowRun(run, self._definition, State("shared", state), modes), listeners

@@ -53,7 +53,7 @@ class Context:
     @property
     def path(self) -> str:
         """The ids from the root's step down to this one, joined by ``/``."""
-        return self._workflow_run.prefix + self._step_run.id
+        return self._workflow_run.path_of(self._step_run)
 
     @property
     def shared(self) -> State:
@@ -97,8 +97,9 @@ class Context:
         from urllib.parse import quote  # noqa: PLC0415  # few runs need it, and its import takes 3 ms
 
         run = self._workflow_run.run
-        way = "undo" if self.action is Action.ROLLBACK else "run"
-        parts = (run.workflow_id, run.run_id, *self._workflow_run.ids, self.step_id, way)
+        way = "undo" if self.action is Action.ROLLBACK else self.action.value
+        ids = self._workflow_run.ids_of(self._step_run)
+        parts = (run.workflow_id, run.run_id, *ids, way)
         return "/".join(quote(part, safe="") for part in parts)
 
     @property

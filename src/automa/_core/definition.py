@@ -5,17 +5,19 @@ from __future__ import annotations
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from automa._core.functions import has_async_controller
+from automa._core.functions import SagaPrepare, StepFunction, has_async_controller, step_function
 from automa._core.protocols import AtomicStep, Composite
 from automa._core.status import ExecutionMode, RollbackMode
 from automa._core.steps import Step, check_id
 from automa.errors import WorkflowDefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from enum import StrEnum
 
     Mode = TypeVar("Mode", bound=StrEnum)
+
+    RollbackOn = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
 class Definition:
@@ -26,19 +28,25 @@ class Definition:
         steps: Its steps in order; a workflow among them is nested.
         mode: What a failed step means for the others.
         rollback_mode: What a failed undo means for the others.
+        rollback_on: Which errors send it back: classes, or a function that tells; by default all.
+        prepare: What comes before its first step.
+        snapshots: Whether an undo gets the state as its own step left it.
 
     Raises:
         WorkflowDefinitionError: Where an id is empty or twice there, where something is not a
             step, or a mode is unknown.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what the options of a workflow come down to
         self,
         id: str,
         steps: Iterable[AtomicStep | Composite],
         *,
         mode: ExecutionMode | str = ExecutionMode.ROLLBACK,
         rollback_mode: RollbackMode | str = RollbackMode.CONTINUE,
+        rollback_on: RollbackOn = Exception,
+        prepare: SagaPrepare | None = None,
+        snapshots: bool = True,
     ) -> None:
         check_id(id, "a workflow")
         self.id = id
@@ -52,6 +60,20 @@ class Definition:
             index for index, step in enumerate(self.steps) if isinstance(step, Composite)
         }
         self._check_unique()
+        self.snapshots: bool = snapshots
+        self.rollback_on: RollbackOn = _checked_rollback_on(rollback_on, self)
+        self.prepare: StepFunction | None = (
+            None if prepare is None else step_function(prepare, self, "prepare")
+        )
+
+    def __repr__(self) -> str:
+        return f"workflow {self.id!r}"
+
+    def compensates(self, error: BaseException) -> bool:
+        """Return whether an error is one that sends the run back."""
+        if isinstance(self.rollback_on, tuple | type):
+            return isinstance(error, self.rollback_on)
+        return bool(self.rollback_on(error))
 
     def _check_unique(self) -> None:
         positions: dict[str, int] = {}
@@ -64,7 +86,7 @@ class Definition:
 
     def async_steps(self) -> list[str]:
         """Return the paths of the steps that need an event loop, as far as can be told without a call."""
-        paths: list[str] = []
+        paths = [] if self.prepare is None or not self.prepare.is_async else ["prepare"]
         for index, step in enumerate(self.steps):
             if index in self.nested:
                 assert isinstance(step, Composite)  # noqa: S101  # that is what `nested` says
@@ -93,6 +115,17 @@ def _check_step(step: Any, what: str) -> None:
             f"{what} is {step!r}, which is no step: it lacks {', '.join(missing)} (see automa.abc.AtomicStep)"
         )
     check_id(step.id, what)
+
+
+def _checked_rollback_on(rollback_on: RollbackOn, owner: Definition) -> RollbackOn:
+    classes = rollback_on if isinstance(rollback_on, tuple) else (rollback_on,)
+    if all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
+        return rollback_on
+    if isinstance(rollback_on, tuple | type) or not callable(rollback_on):
+        raise WorkflowDefinitionError(
+            f"{owner!r}: rollback_on takes classes of exceptions or a function, not {rollback_on!r}"
+        )
+    return rollback_on
 
 
 def _mode(modes: type[Mode], value: Mode | str, workflow_id: str) -> Mode:

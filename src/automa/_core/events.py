@@ -9,7 +9,7 @@ from automa._core.status import FAILED, ROLLBACK, RUN, SKIPPED, SUCCESS
 if TYPE_CHECKING:
     from automa._core.protocols import Backward, Forward
     from automa._core.reports import StepReport, WorkflowReport
-    from automa._core.status import Status
+    from automa._core.status import Action, Status
 
 
 class Event:
@@ -52,9 +52,9 @@ class Success(Event):
         return cls(prev_success.base, (*prev_success.added, report))
 
     @classmethod
-    def skipped(cls, prev_success: Success, report: StepReport) -> Success:
+    def skipped(cls, prev_success: Success, report: StepReport, action: Action = RUN) -> Success:
         """Return the event of a step that had nothing to do (seed: NewSkippedRun)."""
-        report.close(RUN, SKIPPED)
+        report.close(action, SKIPPED)
         return cls(prev_success.base, (*prev_success.added, report))
 
 
@@ -74,10 +74,19 @@ class Failure(Event):
         self.error: BaseException = error
 
     @classmethod
-    def of_run(cls, prev_success: Success, error: BaseException, report: StepReport) -> Failure:
-        """Return the event of a step that failed; it goes to the step's own rollback (seed: NewFailedRun)."""
+    def of_run(
+        cls, prev_success: Success, error: BaseException, report: StepReport, action: Action = RUN
+    ) -> Failure:
+        """Return the event of a step that failed; it goes to the step's own rollback (seed: NewFailedRun).
+
+        Args:
+            prev_success: The event that the step got.
+            error: Why it failed.
+            report: The report of the action.
+            action: ``prepare`` where it failed before its run.
+        """
         report.error = error
-        report.close(RUN, FAILED)
+        report.close(action, FAILED)
         return cls(prev_success.base, error, (*prev_success.added, report))
 
     @classmethod

@@ -29,6 +29,10 @@ def _inspect() -> ModuleType:
     return inspect
 
 
+SagaPrepare = Callable[..., Any]
+"""What comes before a step's work: takes the context or nothing, sync or async; may return a dict."""
+
+
 class StepFunction(NamedTuple):
     """A user's function, ready to be called for any copy of its step.
 
@@ -41,7 +45,7 @@ class StepFunction(NamedTuple):
     is_async: bool
 
 
-def step_function(function: object, step: Step, role: str) -> StepFunction:
+def step_function(function: object, owner: Any, role: str) -> StepFunction:
     """Return a user's function as a `StepFunction`.
 
     A bound method of the step itself is bound anew to each copy of the step. The context goes to
@@ -49,16 +53,16 @@ def step_function(function: object, step: Step, role: str) -> StepFunction:
 
     Args:
         function: What the user gave.
-        step: The step to which it was given.
-        role: What the function is to the step, for messages: ``run`` or ``undo``.
+        owner: The step, or the workflow, to which it was given.
+        role: What the function is to it, for messages: ``run``, ``undo`` or ``prepare``.
 
     Raises:
         WorkflowDefinitionError: Where it cannot be called with the context or with nothing, or
             is a generator function, whose body a call does not run.
     """
     if not callable(function):
-        raise WorkflowDefinitionError(f"step {step.id!r}: {role} is {function!r}, which cannot be called")
-    what = f"step {step.id!r}: the {role} function {getattr(function, '__qualname__', repr(function))}"
+        raise WorkflowDefinitionError(f"{owner!r}: {role} is {function!r}, which cannot be called")
+    what = f"{owner!r}: the {role} function {getattr(function, '__qualname__', repr(function))}"
     if _inspect().isgeneratorfunction(_innermost(function)) or _inspect().isasyncgenfunction(
         _innermost(function)
     ):
@@ -67,7 +71,7 @@ def step_function(function: object, step: Step, role: str) -> StepFunction:
         )
     takes_context = _takes_context(function, what)
     is_async = _inspect().iscoroutinefunction(_innermost(function))
-    if getattr(function, "__self__", None) is step:
+    if getattr(function, "__self__", None) is owner:
         method = function.__func__  # type: ignore[attr-defined]  # a bound method has one
         return StepFunction(method if takes_context else lambda step, _ctx: method(step), is_async)
     if takes_context:
@@ -107,8 +111,29 @@ def has_async_controller(cls: type) -> bool:
     return any(_inspect().iscoroutinefunction(getattr(cls, name, None)) for name in ("run", "rollback"))
 
 
+class Preparation:
+    """A controller that calls a prepare function: of a step, or of a workflow.
+
+    Args:
+        function: The function.
+        step: The step to whose copy it is bound; None for a workflow.
+    """
+
+    __slots__ = ("function", "step")
+
+    def __init__(self, function: StepFunction, step: Any) -> None:
+        self.function: StepFunction = function
+        self.step: Any = step
+
+    def __call__(self, ctx: Context, _event: object) -> Any:
+        """Call the function; it returns values to be kept, or None."""
+        return self.function.call(self.step, ctx)
+
+
 def needs_thread(controller: Callable[..., Any]) -> bool:
-    """Return whether a step's ``run`` or ``rollback`` might block an event loop: nothing in it is async."""
+    """Return whether a controller might block an event loop: nothing in it is async."""
+    if isinstance(controller, Preparation):
+        return not controller.function.is_async
     if _inspect().iscoroutinefunction(controller):
         return False
     step, name = getattr(controller, "__self__", None), getattr(controller, "__name__", "")

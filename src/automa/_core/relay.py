@@ -7,21 +7,35 @@ next in a run stands in this file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
 from automa._core.context import Context
 from automa._core.events import Event, Failure, Handoff, Success
+from automa._core.functions import Preparation
 from automa._core.records import Answered, Ended, Started
 from automa._core.reports import StepReport
 from automa._core.runs import StepRun, StepState, WorkflowRun
-from automa._core.status import FAILED, ROLLBACK, RUN, Action, ExecutionMode, Outcome, RollbackMode, Status
-from automa.errors import IllegalHandoff
+from automa._core.status import (
+    FAILED,
+    PREPARE,
+    ROLLBACK,
+    RUN,
+    SKIPPED,
+    Action,
+    ExecutionMode,
+    Outcome,
+    RollbackMode,
+    Status,
+)
+from automa.errors import IllegalHandoff, Skip, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from automa._core.reports import WorkflowReport
+    from automa._core.state import State
 
 AnyEvent = Success | Failure
 Onward = tuple[int, AnyEvent]
@@ -29,7 +43,7 @@ Onward = tuple[int, AnyEvent]
 
 _END = -1  # no step's index: the event leaves the workflow
 
-_COMPLETED = StepState.COMPLETED
+_NOT_RUN, _COMPLETED = StepState.NOT_RUN, StepState.COMPLETED
 _RAN, _ROLLED_BACK, _RAN_AND_ROLLED_BACK = (RUN,), (ROLLBACK,), (RUN, ROLLBACK)
 
 
@@ -42,7 +56,8 @@ def relay(workflow_run: WorkflowRun) -> Generator[Command, Any, WorkflowReport]:
     Returns:
         The closed report.
     """
-    yield from _carry(workflow_run, 0, Success.start_trigger(workflow_run.report))
+    if (yield from _prepare_workflow(workflow_run)):
+        yield from _carry(workflow_run, 0, Success.start_trigger(workflow_run.report))
     _close(workflow_run)
     yield Append([*workflow_run.run.take_unwritten(), Ended(workflow_run.report)])
     return workflow_run.report
@@ -53,12 +68,12 @@ def _carry(workflow_run: WorkflowRun, index: int, event: AnyEvent) -> Generator[
     run, nested = workflow_run.run, workflow_run.definition.nested
     while 0 <= index < workflow_run.count:
         step_run = workflow_run.reach(index)
-        if index in nested:
-            if isinstance(event, Success):
-                index, event = yield from _run_nested(workflow_run, step_run, event)
-            else:
-                index, event = yield from _undo_nested(workflow_run, step_run, event)
-            continue
+        if index in nested or step_run.state is _NOT_RUN or getattr(step_run.step, "prepare_function", None):
+            onward = yield from _detour(workflow_run, step_run, event)
+            if onward is not None:
+                index, event = onward
+                continue
+        # What follows is `_deliver`, spelt out: every step passes here, and a generator costs.
         forward = isinstance(event, Success)
         ctx = Context(workflow_run, step_run, RUN if forward else ROLLBACK)
         workflow_run.shared.step = step_run.id
@@ -73,6 +88,123 @@ def _carry(workflow_run: WorkflowRun, index: int, event: AnyEvent) -> Generator[
             index, event = _accept_run(workflow_run, step_run, ctx, event, answer)
         else:
             index, event = _accept_rollback(workflow_run, step_run, ctx, event, answer)
+
+
+def _detour(
+    workflow_run: WorkflowRun, step_run: StepRun, event: AnyEvent
+) -> Generator[Command, Any, Onward | None]:
+    """Do what a plain step does not need; return where to go on, or None for the usual way."""
+    if not isinstance(event, Success):
+        if step_run.state is _NOT_RUN:
+            return _pass_back(workflow_run, step_run, event)
+        if step_run.nested is not None:
+            return (yield from _undo_nested(workflow_run, step_run, step_run.nested, event))
+        return None
+    if step_run.index in workflow_run.definition.nested:
+        return (yield from _run_nested(workflow_run, step_run, event))
+    return (yield from _prepare(workflow_run, step_run, event))
+
+
+def _deliver(
+    workflow_run: WorkflowRun, ctx: Context, controller: Callable[..., Any], event: AnyEvent
+) -> Generator[Command, Any, object]:
+    """Deliver an event, written ahead, and return what was answered."""
+    run = workflow_run.run
+    workflow_run.shared.step = ctx.step_id
+    if run.is_heard:
+        run.unwritten.append(Started(ctx.path, ctx.action))
+        yield Append(run.take_unwritten())
+    answer = yield Deliver(controller, ctx, event)
+    if isinstance(answer, Interrupted):
+        run.interrupt(answer.error)
+        return answer.answer
+    return answer
+
+
+def _prepare(
+    workflow_run: WorkflowRun, step_run: StepRun, sent: Success
+) -> Generator[Command, Any, Onward | None]:
+    """Prepare a step: what it returns goes into its local state. Where it fails the step is not run."""
+    ctx = Context(workflow_run, step_run, PREPARE)
+    controller = Preparation(step_run.step.prepare_function, step_run.step)
+    answer = yield from _deliver(workflow_run, ctx, controller, sent)
+    error = _keep(ctx.local, answer) or workflow_run.run.interruption
+    if error is None:
+        return None
+    step_run.commit(workflow_run.shared)
+    step_run.state = _NOT_RUN
+    if isinstance(error, Skip):
+        ctx.report.detail = str(error) or None
+        success = Success.skipped(sent, ctx.report, PREPARE)
+        _record(workflow_run, success)
+        return _after_success(workflow_run, step_run, success)
+    failure = Failure.of_run(sent, error, ctx.report, PREPARE)
+    _record(workflow_run, failure)
+    if not isinstance(error, Exception):
+        workflow_run.run.interrupt(error)
+    return _after_failure(workflow_run, step_run, failure)
+
+
+def _prepare_workflow(workflow_run: WorkflowRun) -> Generator[Command, Any, bool]:
+    """Prepare a workflow: what it returns goes into its shared state. Return whether its steps may run."""
+    prepare = workflow_run.definition.prepare
+    if prepare is None:
+        return True
+    report = workflow_run.report
+    ctx = Context(workflow_run, workflow_run.itself, PREPARE)
+    answer = yield from _deliver(workflow_run, ctx, Preparation(prepare, None), Success.start_trigger(report))
+    error = (
+        _keep(workflow_run.shared, answer) or workflow_run.shared.commit()[1] or workflow_run.run.interruption
+    )
+    if error is None:
+        return True
+    report.action, report.prepare = PREPARE, ctx.report
+    workflow_run.is_skipped = isinstance(error, Skip)
+    if workflow_run.is_skipped:
+        ctx.report.detail = str(error) or None
+        ctx.report.close(PREPARE, SKIPPED)
+        return False
+    ctx.report.error = workflow_run.first_error = error
+    ctx.report.close(PREPARE, FAILED)
+    if not isinstance(error, Exception):
+        workflow_run.run.interrupt(error)
+    return False
+
+
+def _keep(state: State, answer: object) -> BaseException | None:
+    """Merge what a prepare returned into a state; return the error that it raised, or that this is."""
+    if isinstance(answer, Raised):
+        return answer.error
+    if answer is None:
+        return None
+    if not isinstance(answer, Mapping):
+        return StateError(
+            f"prepare returns a dict of values to keep, or nothing, not {type(answer).__name__}"
+        )
+    try:
+        state.merge(answer)
+    except StateError as error:
+        return error
+    return None
+
+
+def _pass_back(workflow_run: WorkflowRun, step_run: StepRun, sent: Failure) -> Onward:
+    """Pass by a step that was never run: its rollback is skipped (spec: compensation)."""
+    report = StepReport(step_run.id, ROLLBACK)
+    report.detail = "was not run"
+    failure = Failure.skipped(sent, report)
+    _record(workflow_run, failure)
+    _restore(workflow_run, step_run)
+    return _after_rollback(workflow_run, step_run, failure)
+
+
+def _restore(workflow_run: WorkflowRun, step_run: StepRun) -> None:
+    """Give the state the values that it had before a step: those that the step before it left."""
+    shared = workflow_run.shared
+    if not workflow_run.run.snapshots:
+        shared.commit()
+    elif shared.touched or step_run.delta is not None:
+        shared.revert(step_run.delta)
 
 
 def _accept_run(
@@ -110,8 +242,7 @@ def _accept_rollback(
     assert isinstance(event, Failure)  # noqa: S101  # nothing else is a legal answer of a rollback
     step_run.state = _state_after_rollback(event.added[0])
     _record(workflow_run, event, ctx)
-    if workflow_run.shared.touched or step_run.delta is not None:
-        workflow_run.shared.revert(step_run.delta)
+    _restore(workflow_run, step_run)
     return _after_rollback(workflow_run, step_run, event)
 
 
@@ -125,30 +256,34 @@ def _run_nested(
     report = StepReport(step_run.id, RUN)
     _announce(workflow_run, report)
     nested = step_run.nested = workflow_run.nest(step_run)
-    yield from _carry(nested, 0, Success.start_trigger(nested.report))
+    if (yield from _prepare_workflow(nested)):
+        yield from _carry(nested, 0, Success.start_trigger(nested.report))
     _close(nested)
     report.workflow = nested.report
+    action = nested.report.action
     if nested.first_error is None:
-        report.result = nested.report.results
-        success = Success.of(sent, report)
-        step_run.state = _COMPLETED
+        if nested.is_skipped:
+            success = Success.skipped(sent, report, action)
+            report.detail = nested.report.prepare.detail if nested.report.prepare else None
+        else:
+            report.result = workflow_run.run.results[workflow_run.path_of(step_run)] = nested.report.results
+            success = Success.of(sent, report)
+        step_run.state = _NOT_RUN if nested.is_skipped else _COMPLETED
         _record(workflow_run, success)
         return _after_success(workflow_run, step_run, success)
-    failure = Failure.of_run(sent, nested.first_error, report)
-    step_run.state = _STATE_AFTER[nested.report.outcome]
+    failure = Failure.of_run(sent, nested.first_error, report, action)
+    step_run.state = _NOT_RUN if action is PREPARE else _STATE_AFTER[nested.report.outcome]
     _record(workflow_run, failure)
     return _after_failure(workflow_run, step_run, failure)
 
 
 def _undo_nested(
-    workflow_run: WorkflowRun, step_run: StepRun, sent: Failure
+    workflow_run: WorkflowRun, step_run: StepRun, nested: WorkflowRun, sent: Failure
 ) -> Generator[Command, Any, Onward]:
     """Walk a nested workflow that has succeeded back, as one undo of the workflow around it."""
     report = StepReport(step_run.id, ROLLBACK)
     _announce(workflow_run, report)
-    nested = step_run.nested
-    assert nested is not None  # noqa: S101  # only what has run is undone
-    nested.report = nested.new_report()
+    nested.report = nested.new_report(ROLLBACK)
     yield from _carry(nested, nested.count - 1, Failure(nested.report, sent.error))
     report.workflow = nested.report
     errors = nested.report.rollback_errors
@@ -175,12 +310,13 @@ def _after_failure(workflow_run: WorkflowRun, step_run: StepRun, event: Failure)
     """Decide, by the execution mode, where a failure goes."""
     if workflow_run.first_error is None:
         workflow_run.first_error = event.error
-    mode = workflow_run.modes.execution
-    if mode is ExecutionMode.ROLLBACK:
+    mode, run = workflow_run.modes.execution, workflow_run.run
+    if mode is ExecutionMode.ROLLBACK and (run.interruption is not None or run.compensates(event.error)):
+        workflow_run.is_undone = True
         if step_run.state in {StepState.COMPENSATED, StepState.COMPENSATION_FAILED}:
             return _after_rollback(workflow_run, step_run, event)
         return step_run.index, event
-    if mode is ExecutionMode.CONTINUE and workflow_run.run.interruption is None:
+    if mode is ExecutionMode.CONTINUE and run.interruption is None:
         return step_run.index + 1, Success(workflow_run.report)
     return _END, event
 
@@ -209,6 +345,8 @@ def _record(workflow_run: WorkflowRun, event: AnyEvent, ctx: Context | None = No
     reports = event.added
     if ctx is not None and reports[0] is not ctx.report:  # a controller of its own may bring its own report
         reports[0].adopt_metadata(ctx.report)
+    for report in reports:
+        report.modes = workflow_run.modes
     workflow_run.report.step_reports += reports
     if workflow_run.run.is_heard:
         path = workflow_run.prefix + reports[0].step_id
@@ -225,11 +363,13 @@ def _announce(workflow_run: WorkflowRun, report: StepReport) -> None:
 def _close(workflow_run: WorkflowRun) -> None:
     """Close the report of a workflow that has been walked."""
     report = workflow_run.report
-    if workflow_run.first_error is None:
+    if workflow_run.is_skipped:
+        report.close(SKIPPED, Outcome.SUCCEEDED)
+    elif workflow_run.first_error is None:
         report.close(Status.SUCCESS, Outcome.SUCCEEDED)
     elif report.rollback_errors:
         report.close(Status.FAILED, Outcome.NEEDS_ATTENTION)
-    elif workflow_run.modes.execution is ExecutionMode.ROLLBACK:
+    elif workflow_run.is_undone or report.action is PREPARE:
         report.close(Status.FAILED, Outcome.UNDONE)
     else:
         report.close(Status.FAILED, Outcome.FAILED)

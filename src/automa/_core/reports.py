@@ -18,7 +18,7 @@ from automa._core.status import (
     RollbackMode,
     Status,
 )
-from automa.errors import WorkflowFailed
+from automa.errors import RemoteError, WorkflowFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, MutableMapping
@@ -39,6 +39,9 @@ class Metadata(UserDict[str, "str | bytes"]):
         super().__setitem__(name, value)
 
 
+_NO_MODES = (None, None)
+
+
 class StepReport:
     """What one action of one step did (seed: StepReport).
 
@@ -54,10 +57,11 @@ class StepReport:
         detail: Why it was skipped, or another remark on how it ended.
         result: What the step's run returned.
         workflow: The report of the nested workflow, where the step is one.
+        modes: The execution mode and the rollback mode in effect.
     """
 
     __slots__ = (
-        "_metadata", "action", "detail", "end_time", "error", "result",
+        "_metadata", "action", "detail", "end_time", "error", "modes", "result",
         "start_time", "status", "step_id", "workflow",
     )  # fmt: skip
 
@@ -71,6 +75,7 @@ class StepReport:
         self.detail: str | None = None
         self.result: Any = None
         self.workflow: WorkflowReport | None = None
+        self.modes: tuple[ExecutionMode | None, RollbackMode | None] = _NO_MODES
         self._metadata: Metadata | None = None  # made when first asked for: most have none
 
     @property
@@ -128,19 +133,26 @@ class WorkflowReport:
         run_id: The id of the run; empty where the report was read from the seed's format.
         start_time: When the run began, UTC.
         end_time: When it ended, UTC; None while it goes on.
+        action: ``run``; ``prepare`` where the workflow's own prepare failed; ``rollback`` for the way
+            back of a nested workflow that had succeeded.
+        prepare: What the workflow's own prepare did, where it failed or skipped the workflow.
         status: How it ended.
         outcome: How it ended, in the terms of whoever has to act on it.
+        message: The error as a text, where the report was read from a format that keeps no more.
         step_reports: What each action did, in the order in which they happened.
     """
 
     __slots__ = (
-        "end_time", "execution_mode", "outcome", "rollback_mode", "run_id",
+        "action", "end_time", "execution_mode", "message", "outcome", "prepare", "rollback_mode", "run_id",
         "start_time", "status", "step_reports", "step_sequence", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: str, step_sequence: Iterable[str]) -> None:
         self.workflow_id: str = workflow_id
         self.run_id: str = ""
+        self.action: Action = RUN
+        self.prepare: StepReport | None = None
+        self.message: str | None = None
         self.step_sequence: StepIDs = list(step_sequence)
         self.start_time: datetime | None = clock.now()
         self.end_time: datetime | None = None
@@ -179,7 +191,10 @@ class WorkflowReport:
     @property
     def error(self) -> BaseException | None:
         """The first error of the run; errors of undos never take its place."""
-        return next((report.error for report in self._failures() if report.action is not ROLLBACK), None)
+        failures = [] if self.prepare is None else [self.prepare]
+        failures += [report for report in self.step_reports if report.action is not ROLLBACK]
+        first = next((report.error for report in failures if report.status is FAILED), None)
+        return RemoteError(self.message) if first is None and self.message is not None else first
 
     @property
     def rollback_errors(self) -> list[BaseException]:
@@ -221,9 +236,6 @@ class WorkflowReport:
         """
         if self.status is FAILED:
             raise WorkflowFailed(self.headline, self) from self.error
-
-    def _failures(self) -> Iterator[StepReport]:
-        return (report for report in self.step_reports if report.status is FAILED)
 
     def leaf_reports(self) -> Iterator[StepReport]:
         """Yield the reports of steps that are no workflows, to any depth."""

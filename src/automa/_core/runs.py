@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.reports import WorkflowReport
 from automa._core.state import State
+from automa._core.status import RUN
 
 if TYPE_CHECKING:
     import logging
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from automa._core.definition import Definition
     from automa._core.records import Record
     from automa._core.state import Delta
-    from automa._core.status import ExecutionMode, RollbackMode
+    from automa._core.status import Action, ExecutionMode, RollbackMode
     from automa.errors import StateError
 
     LoggerFor = Callable[[str, str], "logging.Logger | logging.LoggerAdapter[Any]"]
@@ -29,6 +30,10 @@ class Modes(NamedTuple):
     rollback: RollbackMode
 
 
+def _always(_error: BaseException) -> bool:
+    return True
+
+
 class Run:
     """What all workflows of one run share.
 
@@ -38,6 +43,8 @@ class Run:
         resources: Live objects for the steps.
         logger_for: Gives the logger of a run and a step.
         is_heard: Whether anybody wants records of the steps; without, none are made.
+        snapshots: Whether an undo gets the state as its own step left it.
+        compensates: Whether an error is one that sends the run back.
 
     Attributes:
         results: What the steps returned, by path.
@@ -45,7 +52,7 @@ class Run:
         interruption: What interrupted the run (a ``KeyboardInterrupt``, say), or None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # made in one place, by the workflow
         self,
         workflow_id: str,
         run_id: str,
@@ -53,6 +60,8 @@ class Run:
         resources: Mapping[str, Any] | None,
         logger_for: LoggerFor,
         is_heard: bool,
+        snapshots: bool = True,
+        compensates: Callable[[BaseException], bool] = _always,
     ) -> None:
         self.workflow_id: str = workflow_id
         self.run_id: str = run_id
@@ -60,6 +69,8 @@ class Run:
         self.logger_for: LoggerFor = logger_for
         self.results: dict[str, Any] = {}
         self.is_heard: bool = is_heard
+        self.snapshots: bool = snapshots
+        self.compensates: Callable[[BaseException], bool] = compensates
         self.unwritten: list[Record] = []
         self.interruption: BaseException | None = None
 
@@ -78,6 +89,8 @@ class StepState(Enum):
     """Where a step stands in a run (spec: the state of a step entry)."""
 
     PENDING = auto()
+    NOT_RUN = auto()
+    """Its prepare failed or skipped it: it was never run, and is never undone."""
     COMPLETED = auto()
     FAILED = auto()
     COMPENSATED = auto()
@@ -99,11 +112,10 @@ class StepRun:
 
     __slots__ = ("delta", "id", "index", "local", "nested", "state", "step")
 
-    def __init__(self, definition: Definition, index: int) -> None:
-        step = definition.steps[index]
-        self.id: str = definition.step_ids[index]
+    def __init__(self, id: str, index: int, step: Any) -> None:
+        self.id: str = id
         self.index: int = index
-        self.step: Any = step if index in definition.nested else _copy(step)
+        self.step: Any = step
         self.state: StepState = _PENDING
         self.delta: Delta | None = None
         self.local: State | None = None
@@ -140,20 +152,15 @@ class WorkflowRun:
         count: The number of its steps.
         first_error: The first error of its forward part.
         steps: Its steps as far as they have been reached, and one more.
+        itself: Stands for the workflow where its own prepare is called.
+        is_skipped: Whether its own prepare said that there is nothing to do.
+        is_undone: Whether a failure has sent it on the way back.
     """
 
     __slots__ = (
-        "count",
-        "definition",
-        "first_error",
-        "ids",
-        "modes",
-        "prefix",
-        "report",
-        "run",
-        "shared",
-        "steps",
-    )
+        "count", "definition", "first_error", "ids", "is_skipped", "is_undone", "itself",
+        "modes", "prefix", "report", "run", "shared", "steps",
+    )  # fmt: skip
 
     def __init__(
         self, run: Run, definition: Definition, shared: State, modes: Modes, ids: tuple[str, ...] = ()
@@ -168,10 +175,14 @@ class WorkflowRun:
         self.first_error: BaseException | None = None
         self.count: int = len(definition.steps)
         self.steps: list[StepRun] = []
+        self.itself: StepRun = StepRun(definition.id, -1, None)
+        self.is_skipped: bool = False
+        self.is_undone: bool = False
 
-    def new_report(self) -> WorkflowReport:
+    def new_report(self, action: Action = RUN) -> WorkflowReport:
         """Return an empty report of this workflow."""
         report = WorkflowReport(self.definition.id, self.definition.step_ids)
+        report.action = action
         report.run_id = self.run.run_id
         report.execution_mode, report.rollback_mode = self.modes
         return report
@@ -185,20 +196,32 @@ class WorkflowRun:
         """Return a step of this run; it and the one after it are copied when they are first needed."""
         steps = self.steps
         while len(steps) <= index + 1 and len(steps) < self.count:
-            self._add(StepRun(self.definition, len(steps)))
+            self._add(len(steps))
         return steps[index]
 
-    def _add(self, step_run: StepRun) -> None:
-        """Add a step and link it with the one before; a nested workflow is a link that needs none itself."""
-        steps, nested = self.steps, self.definition.nested
-        if steps:
-            before = steps[-1]
-            if before.index not in nested:
-                before.step.next = step_run.step
-            if step_run.index not in nested:
-                step_run.step.prev = before.step
-        steps.append(step_run)
+    def _add(self, index: int) -> None:
+        """Copy a step and link it with the one before; a nested workflow stands for itself, without links."""
+        steps, definition = self.steps, self.definition
+        nested = definition.nested
+        step: Any = definition.steps[index]
+        is_nested = index in nested
+        copied = step if is_nested else _copy(step)
+        if index:
+            before = steps[-1].step
+            if index - 1 not in nested:
+                before.next = copied
+            if not is_nested:
+                copied.prev = before
+        steps.append(StepRun(definition.step_ids[index], index, copied))
 
     def step_at(self, index: int) -> object:
         """Return the copy of a step that has been reached, or None beyond either end."""
         return self.steps[index].step if 0 <= index < self.count else None
+
+    def path_of(self, step_run: StepRun) -> str:
+        """Return the ids from the root's step down to a step of this workflow, joined by ``/``."""
+        return self.prefix.rstrip("/") if step_run is self.itself else self.prefix + step_run.id
+
+    def ids_of(self, step_run: StepRun) -> tuple[str, ...]:
+        """Return the ids from the root's step down to a step of this workflow."""
+        return self.ids if step_run is self.itself else (*self.ids, step_run.id)

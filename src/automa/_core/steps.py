@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from automa._core.events import Failure, Handoff, Success
 from automa._core.functions import (
     PendingAnswer,
+    SagaPrepare,
     SagaRun,
     SagaUndo,
     StepFunction,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from automa._core.protocols import Backward, Forward
 
 Undo = TypeVar("Undo", bound=SagaUndo)
+Prepare = TypeVar("Prepare", bound=SagaPrepare)
 
 
 class Step:
@@ -41,6 +43,9 @@ class Step:
             step's result; an exception is its failure; ``raise Skip("why")`` says that there was
             nothing to do.
         undo: Takes the work back, likewise. It may be called although ``run`` failed half-way.
+        prepare: Comes before the work, and is not undone: what it sets in ``ctx.local`` or returns
+            as a dict, which is merged into it, is there in run and undo. Where it fails, the step
+            has failed without having run. It may be called again by a resume.
 
     Raises:
         WorkflowDefinitionError: Where the id is empty or a function has the wrong signature.
@@ -54,8 +59,10 @@ class Step:
     id: str = ""
     saga_run: SagaRun | None = None
     saga_undo: SagaUndo | None = None
+    saga_prepare: SagaPrepare | None = None
     _run_function: StepFunction | None = None
     _rollback_function: StepFunction | None = None
+    prepare_function: StepFunction | None = None
     is_async: bool = False
     """Whether the step needs an event loop, as far as can be told without calling it."""
 
@@ -64,13 +71,20 @@ class Step:
         cls.is_async = has_async_controller(cls)
 
     def __init__(
-        self, id: str | None = None, *, run: SagaRun | None = None, undo: SagaUndo | None = None
+        self,
+        id: str | None = None,
+        *,
+        run: SagaRun | None = None,
+        undo: SagaUndo | None = None,
+        prepare: SagaPrepare | None = None,
     ) -> None:
         if id is not None:
             self.id = id
         check_id(self.id, "a step")
         self.next: Forward | None = None
         self.prev: Backward | None = None
+        if prepare or self.saga_prepare:
+            self.prepare_function = step_function(prepare or self.saga_prepare, self, "prepare")
         self.register_saga(run or self.saga_run, undo or self.saga_undo)
 
     def register_saga(self, run: SagaRun | None = None, undo: SagaUndo | None = None) -> Self:
@@ -88,6 +102,16 @@ class Step:
         self._note_async()
         return self
 
+    def prepare(self, function: Prepare) -> Prepare:
+        """Set what comes before the work; a decorator that returns the function as it is.
+
+        Raises:
+            WorkflowDefinitionError: Where the function has the wrong signature.
+        """
+        self.prepare_function = step_function(function, self, "prepare")
+        self._note_async()
+        return function
+
     def undo(self, function: Undo) -> Undo:
         """Set the compensation; a decorator that returns the function as it is.
 
@@ -99,10 +123,8 @@ class Step:
         return function
 
     def _note_async(self) -> None:
-        if any(
-            function is not None and function.is_async
-            for function in (self._run_function, self._rollback_function)
-        ):
+        functions = (self._run_function, self._rollback_function, self.prepare_function)
+        if any(function is not None and function.is_async for function in functions):
             self.is_async = True
 
     def run(self, ctx: Context, prev_success: Success) -> Handoff | Awaitable[Handoff]:

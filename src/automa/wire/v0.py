@@ -29,13 +29,14 @@ __all__ = ["from_dict", "from_json", "from_yaml", "to_dict", "to_json", "to_yaml
 
 def to_dict(report: WorkflowReport) -> dict[str, Any]:
     """Return a report as the JSON values that `to_json` writes."""
+    steps = report.step_reports if report.prepare is None else [report.prepare, *report.step_reports]
     return {
         "workflowID": report.workflow_id,
         "startTime": _time(report.start_time),
         "endTime": _time(report.end_time),
         "status": report.status.value,
         "stepSequence": list(report.step_sequence),
-        "stepReports": [_step_to_dict(step) for step in report.step_reports],
+        "stepReports": [_step_to_dict(step) for step in steps],
     }
 
 
