@@ -150,24 +150,24 @@ def _prepare_workflow(workflow_run: WorkflowRun) -> Generator[Command, Any, bool
     prepare = workflow_run.definition.prepare
     if prepare is None:
         return True
-    report = workflow_run.report
+    run, report, shared = workflow_run.run, workflow_run.report, workflow_run.shared
     ctx = Context(workflow_run, workflow_run.itself, PREPARE)
-    answer = yield from _deliver(workflow_run, ctx, Preparation(prepare, None), Success.start_trigger(report))
-    error = (
-        _keep(workflow_run.shared, answer) or workflow_run.shared.commit()[1] or workflow_run.run.interruption
-    )
+    controller = Preparation(prepare, None)
+    answer = yield from _deliver(workflow_run, ctx, controller, Success.start_trigger(report))
+    report.metadata.update(ctx.metadata)
+    error = _keep(shared, answer) or shared.commit()[1] or run.interruption
     if error is None:
         return True
-    report.action, report.prepare = PREPARE, ctx.report
-    workflow_run.is_skipped = isinstance(error, Skip)
-    if workflow_run.is_skipped:
-        ctx.report.detail = str(error) or None
-        ctx.report.close(PREPARE, SKIPPED)
+    report.action = PREPARE
+    if isinstance(error, Skip):
+        workflow_run.is_skipped = True
+        report.detail = str(error) or None
         return False
-    ctx.report.error = workflow_run.first_error = error
+    report.prepare, workflow_run.first_error = ctx.report, error
+    ctx.report.error = error
     ctx.report.close(PREPARE, FAILED)
     if not isinstance(error, Exception):
-        workflow_run.run.interrupt(error)
+        run.interrupt(error)
     return False
 
 
@@ -264,7 +264,7 @@ def _run_nested(
     if nested.first_error is None:
         if nested.is_skipped:
             success = Success.skipped(sent, report, action)
-            report.detail = nested.report.prepare.detail if nested.report.prepare else None
+            report.detail = nested.report.detail
         else:
             report.result = workflow_run.run.results[workflow_run.path_of(step_run)] = nested.report.results
             success = Success.of(sent, report)

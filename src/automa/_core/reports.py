@@ -138,13 +138,14 @@ class WorkflowReport:
         prepare: What the workflow's own prepare did, where it failed or skipped the workflow.
         status: How it ended.
         outcome: How it ended, in the terms of whoever has to act on it.
+        detail: Why the workflow was skipped, or another remark on how it ended.
         message: The error as a text, where the report was read from a format that keeps no more.
         step_reports: What each action did, in the order in which they happened.
     """
 
     __slots__ = (
-        "action", "end_time", "execution_mode", "message", "outcome", "prepare", "rollback_mode", "run_id",
-        "start_time", "status", "step_reports", "step_sequence", "workflow_id",
+        "_metadata", "action", "detail", "end_time", "execution_mode", "message", "outcome", "prepare",
+        "rollback_mode", "run_id", "start_time", "status", "step_reports", "step_sequence", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: str, step_sequence: Iterable[str]) -> None:
@@ -153,6 +154,8 @@ class WorkflowReport:
         self.action: Action = RUN
         self.prepare: StepReport | None = None
         self.message: str | None = None
+        self.detail: str | None = None
+        self._metadata: Metadata | None = None
         self.step_sequence: StepIDs = list(step_sequence)
         self.start_time: datetime | None = clock.now()
         self.end_time: datetime | None = None
@@ -161,6 +164,13 @@ class WorkflowReport:
         self.execution_mode: ExecutionMode | None = None
         self.rollback_mode: RollbackMode | None = None
         self.step_reports: list[StepReport] = []
+
+    @property
+    def metadata(self) -> MutableMapping[str, str | bytes]:
+        """What the workflow's own prepare noted: texts or bytes by name."""
+        if self._metadata is None:
+            self._metadata = Metadata()
+        return self._metadata
 
     def append(self, step_report: StepReport, action: Action, status: Status) -> None:
         """Add a step's report, setting how and when it ended (seed: Append)."""

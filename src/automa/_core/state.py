@@ -36,6 +36,7 @@ class State(MutableMapping[str, Any]):
         name: What the state is called in messages: ``shared`` or ``local``.
         values: The first values; they are copied.
         step: The id of the step at work, for messages.
+        warn: Whether the first values are warned of, too, where others would round them.
 
     Attributes:
         touched: The keys whose values may have changed since the last commit.
@@ -47,7 +48,12 @@ class State(MutableMapping[str, Any]):
     __slots__ = ("_name", "_texts", "_values", "step", "touched")
 
     def __init__(
-        self, name: str, values: Mapping[str, Any] | None = None, *, step: str | None = None
+        self,
+        name: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        step: str | None = None,
+        warn: bool = True,
     ) -> None:
         self._name = name
         self.step: str | None = step
@@ -56,7 +62,7 @@ class State(MutableMapping[str, Any]):
         self.touched: set[str] = set()
         if values:
             for key, value in values.items():
-                self._check(key, value)
+                self._check(key, value, warn=warn)
                 self._texts[key] = text = _to_text(value)
                 self._values[key] = json.loads(text)
 
@@ -237,11 +243,11 @@ class State(MutableMapping[str, Any]):
             f"{self._place(key)}: {value!r} ({type(value).__name__}) cannot be read as {wanted}"
         )
 
-    def _check(self, key: str, value: Any) -> None:
+    def _check(self, key: str, value: Any, *, warn: bool = True) -> None:
         if type(key) is not str:
             raise StateError(f"{self._place(key)}: keys are texts, not {type(key).__name__}")
         try:
-            check_json(value)
+            check_json(value, warn=warn)
         except StateError as error:
             raise StateError(f"{self._place(key)}{error}") from None
 
@@ -253,7 +259,7 @@ class State(MutableMapping[str, Any]):
 _CONTAINERS = frozenset({list, dict})
 
 
-def check_json(value: Any, place: str = "", depth: int = 0) -> None:
+def check_json(value: Any, place: str = "", depth: int = 0, *, warn: bool = True) -> None:
     """Check that a value is made of JSON values only, of exactly Python's own types for them.
 
     Subclasses are refused: they would come back as the plain type after a resume.
@@ -265,7 +271,7 @@ def check_json(value: Any, place: str = "", depth: int = 0) -> None:
     if value is None or kind is str or kind is bool:
         return
     if kind is int:
-        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+        if warn and not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
             warnings.warn(_BEYOND.format(value), PrecisionWarning, stacklevel=4)
     elif kind is float:
         if not math.isfinite(value):
@@ -276,7 +282,7 @@ def check_json(value: Any, place: str = "", depth: int = 0) -> None:
         for key, item in value.items() if kind is dict else enumerate(value):
             if kind is dict and type(key) is not str:
                 raise StateError(f"{place}: the key {key!r} is no text, but {type(key).__name__}")
-            check_json(item, f"{place}[{key!r}]", depth + 1)
+            check_json(item, f"{place}[{key!r}]", depth + 1, warn=warn)
     else:
         hint = "; use a list" if kind is tuple else "; live objects go into resources"
         raise StateError(f"{place}: {kind.__module__}.{kind.__qualname__} is no JSON value{hint}")

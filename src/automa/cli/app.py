@@ -20,6 +20,7 @@ from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.targets import load_workflow
 from automa.cli.views import LiveView, PlainView, View, report_table
+from automa.conformance import run_fixtures, summary
 from automa.errors import AutomaError, WireError
 from automa.wire import v0
 from automa.wire.documents import parse_json
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from automa._core.reports import WorkflowReport
+    from automa.conformance import Result
     from automa.workflow import Workflow
 
 app: typer.Typer = typer.Typer(
@@ -101,13 +103,75 @@ def run(
         workflow = load_workflow(target)
         finished = _run_watched(workflow, state, run_id, _view(quiet=quiet))
         _print_report(finished, report, output)
-    except InputError as error:
-        typer.echo(f"automa: {error}", err=True)
-        raise Exit(error.status) from None
-    except AutomaError as error:  # from before the start: a run that has begun ends with a report
-        typer.echo(f"automa: {error}", err=True)
-        raise Exit(exits.BAD_INPUT) from None
+    except (InputError, AutomaError) as error:  # a run that has begun ends with a report, not with these
+        raise _failed(error) from None
     raise Exit(exits.of_report(finished))
+
+
+def _failed(error: InputError | AutomaError) -> Exit:
+    """Print what is wrong in one line; return what ends the command."""
+    typer.echo(f"automa: {error}", err=True)
+    return Exit(error.status if isinstance(error, InputError) else exits.BAD_INPUT)
+
+
+@app.command()
+def conformance(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the published fixtures.")],
+    profile: Annotated[str | None, typer.Option(help="Run this profile alone.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the results as JSON to this file.")
+    ] = None,
+) -> None:
+    """Run the fixtures of automa-spec below a folder: a line each, then a count by profile.
+
+    Exit status: 0 all passed, 1 one failed; 64 the command line is wrong, 65 there are no fixtures, or
+    their manifest cannot be used, 74 the results could not be written.
+    """
+    try:
+        _check_output(output)
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}", exits.USAGE)
+        results = []
+        for result in run_fixtures(folder, profile):
+            results.append(result)
+            if not as_json:
+                _print_result(result)
+        if not results:
+            raise InputError(
+                f"{folder} has no fixtures: expected behavior/, serialization/ or journal/ in it"
+            )
+        found = summary(results)
+        text = json.dumps(found, indent=2)
+        for name, count in found["profiles"].items() if not as_json else ():
+            typer.echo(f"{name}: {count['passed']} passed, {count['failed']} failed")
+        if as_json:
+            typer.echo(text)
+        if output is not None:
+            _write_text(output, text + "\n")
+    except (InputError, AutomaError) as error:
+        raise _failed(error) from None
+    raise Exit(exits.SUCCEEDED if all(result.passed for result in results) else exits.CHECK_FAILED)
+
+
+def _print_result(result: Result) -> None:
+    typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.profile} {result.fixture}")
+    for problem in result.problems:
+        typer.echo(f"       {problem}")
+
+
+def _write_text(output: Path, text: str) -> None:
+    """Write a text to a file.
+
+    Raises:
+        InputError: Where that fails.
+    """
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{output} could not be written: {error}", exits.OUTPUT_FAILED) from None
 
 
 def _parse_values(values: list[str]) -> dict[str, Any]:

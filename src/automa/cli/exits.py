@@ -13,6 +13,8 @@ SUCCEEDED = 0
 UNDONE = 1
 UNDO_FAILED = 2
 FAILED = 3
+CHECK_FAILED = 1
+"""A check, not a run, found something wrong."""
 USAGE = 64
 """The command line is wrong (sysexits.h: EX_USAGE)."""
 BAD_INPUT = 65
