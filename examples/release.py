@@ -42,7 +42,7 @@ SITES = {
 
 def root_of(ctx: Context) -> Path:
     """Return the folder into which is released."""
-    return Path(ctx.shared.get_str("root", str(Path(tempfile.gettempdir(), "automa-release"))))
+    return Path(ctx.shared.get_str("root", str(Path(tempfile.gettempdir(), "automa-release")))).resolve()
 
 
 @step
@@ -68,14 +68,20 @@ def remove_release(ctx: Context) -> None:
 @step
 def configure(ctx: Context) -> None:
     """Write the configuration of the release."""
+    file = Path(ctx.shared["release"], "config.json")
+    ctx.local["before"] = file.read_text(encoding="utf-8") if file.exists() else None
     config = {"version": ctx.shared.get_str("version", "1.0.0")}
-    Path(ctx.shared["release"], "config.json").write_text(json.dumps(config), encoding="utf-8")
+    file.write_text(json.dumps(config), encoding="utf-8")
 
 
 @configure.undo
-def remove_configuration(ctx: Context) -> None:
-    """Remove the configuration."""
-    Path(ctx.shared["release"], "config.json").unlink(missing_ok=True)
+def restore_configuration(ctx: Context) -> None:
+    """Put the configuration back that was there before, or remove it where there was none."""
+    file = Path(ctx.shared["release"], "config.json")
+    if ctx.local.get("before") is not None:
+        file.write_text(ctx.local["before"], encoding="utf-8")
+    elif "before" in ctx.local:
+        file.unlink(missing_ok=True)
 
 
 @step
@@ -232,7 +238,7 @@ def serve(folder: Path, port: int, file: Path) -> None:
 def show(root: Path, version: str) -> int:
     """Release a version with the command ``automa``, then ask the site which version it serves."""
     arguments = ["run", "examples/release.py", "--set", f"root={root}", "--set", f"version={version}"]
-    print("\n$ automa", *arguments, flush=True)
+    print("\n$ .venv/bin/automa", *arguments, flush=True)
     arguments[1] = __file__
     status = subprocess.run([sys.executable, "-m", "automa", *arguments], check=False).returncode
     print(f"exit status {status}; the site says: {Server(root).get('/')}", flush=True)
@@ -255,6 +261,7 @@ def main() -> int:
         Server(options.stop).stop()
         return 0
     root = Path(tempfile.mkdtemp(prefix="automa-release-"))
+    print("A release of version 1.0.0, then one of version 2.0.0, whose health page is missing.")
     try:
         statuses = [show(root, "1.0.0"), show(root, "2.0.0")]
         releases = sorted(path.name for path in (root / "releases").iterdir())

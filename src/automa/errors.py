@@ -100,6 +100,9 @@ class WorkflowFailed(AutomaError):  # noqa: N818  # reads as what happened: exce
             BaseExceptionGroup("undos that failed", errors) if errors else None
         )
 
+    def __reduce__(self) -> tuple[type[WorkflowFailed], tuple[str, WorkflowReport]]:
+        return type(self), (str(self), self.report)
+
 
 class RemoteError(AutomaError):
     """Stands for an exception whose class is not known here, and prints like the original.
@@ -204,6 +207,9 @@ class EncodedError(NamedTuple):
                 raise WireError(
                     f"{place}.{key}: expected {kind.__name__}, found {type(document[key]).__name__}"
                 )
+        for index, note in enumerate(document.get("notes", ())):
+            if not isinstance(note, str):
+                raise WireError(f"{place}.notes[{index}]: expected str, found {type(note).__name__}")
         for key in ("type", "message"):
             if key not in document:
                 raise WireError(f"{place}.{key}: missing")
@@ -257,50 +263,73 @@ def full_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def text_of(error: BaseException) -> str:
+    """Return ``str()`` of an exception; a broken ``__str__`` must not hide the exception itself."""
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001  # it is a user's method
+        return f"<no text: its __str__ raised {type(problem).__name__}>"
+
+
+_LONGEST_REPR = 200
+
+
+def repr_of(value: object) -> str:
+    """Return ``repr()`` of anything, for a message: not too long, and whatever its ``__repr__`` does."""
+    try:
+        text = repr(value)
+    except Exception as problem:  # noqa: BLE001  # it is a user's method
+        return f"<{type(value).__name__}, whose __repr__ raised {type(problem).__name__}>"
+    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"
+
+
 def encode_error(error: BaseException) -> EncodedError:
     """Return an exception as data, with its causes, notes and members.
 
     Args:
         error: Any exception; a chain of causes that comes back to itself is cut there.
     """
+    return _encode_chain(error, frozenset())
+
+
+def _encode_chain(error: BaseException, outside: frozenset[int]) -> EncodedError:
+    """Encode an exception and its causes, but for those of the groups around it."""
     links: list[BaseException] = []
-    seen: set[int] = set()
+    seen = set(outside)
     inner: BaseException | None = error
     while inner is not None and id(inner) not in seen:
         seen.add(id(inner))
         links.append(inner)
-        inner = inner.__cause__ or (None if inner.__suppress_context__ else inner.__context__)
+        if inner.__cause__ is not None:
+            inner = inner.__cause__
+        else:
+            inner = None if inner.__suppress_context__ else inner.__context__
     encoded: EncodedError | None = None
     for link in reversed(links):
-        encoded = _encode_alone(link, encoded)
-    assert encoded is not None  # noqa: S101  # there is at least the error itself
-    return encoded
+        encoded = _encode_alone(link, encoded, frozenset(seen))
+    return encoded or EncodedError(full_name(type(error)), text_of(error))
 
 
-def _encode_alone(error: BaseException, cause: EncodedError | None) -> EncodedError:
-    group = error if isinstance(error, BaseExceptionGroup) else None
+def _encode_alone(error: BaseException, cause: EncodedError | None, seen: frozenset[int]) -> EncodedError:
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else None
     args: tuple[Any, ...] = error.args
     if isinstance(error, OSError) and error.filename is not None:  # OSError keeps only two in args
         args = (error.errno, error.strerror, error.filename)
         args += () if error.filename2 is None else (None, error.filename2)
-    attributes = {key: value for key, value in vars(error).items() if key != "__notes__" and _is_plain(value)}
+    attributes = {
+        key: value for key, value in vars(error).items() if not key.startswith("__") and _is_plain(value)
+    }
+    notes = getattr(error, "__notes__", None)
     return EncodedError(
         type=full_name(type(error)),
-        message=_text_of(error) if group is None else group.message,
-        args=args if group is None and _is_plain(args) else None,
+        message=text_of(error) if members is None else error.message,  # type: ignore[attr-defined]
+        args=args if members is None and _is_plain(args) else None,
         attributes=attributes or None,
-        notes=tuple(str(note) for note in getattr(error, "__notes__", ())),
+        notes=tuple(map(str, notes)) if isinstance(notes, list | tuple) else (),
         cause=cause,
         context=cause is not None and error.__cause__ is None,
-        exceptions=None if group is None else tuple(encode_error(member) for member in group.exceptions),
+        exceptions=None if members is None else tuple(_encode_chain(member, seen) for member in members),
     )
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as problem:  # noqa: BLE001  # a broken __str__ must not hide the error itself
-        return f"<no text: its __str__ raised {type(problem).__name__}>"
 
 
 def decode_error(encoded: EncodedError) -> BaseException:
@@ -326,8 +355,9 @@ def decode_error(encoded: EncodedError) -> BaseException:
 
 def _decode_alone(encoded: EncodedError) -> BaseException:
     error = _decode_group(encoded) if encoded.exceptions else _decode_single(encoded)
-    if encoded.attributes:
-        vars(error).update(encoded.attributes)
+    for key, value in (encoded.attributes or {}).items():
+        if not key.startswith("__"):
+            vars(error)[key] = value
     for note in encoded.notes:
         error.add_note(note)
     return error
@@ -345,8 +375,11 @@ def _decode_single(encoded: EncodedError) -> BaseException:
     args = (encoded.message,) if encoded.args is None else encoded.args
     registered = _registered.get(encoded.type)
     if registered is not None:
-        error = registered.__new__(registered, *args)
-        error.args = args
+        try:
+            error = registered.__new__(registered, *args)
+            error.args = args
+        except Exception:  # noqa: BLE001  # its __new__ wants what was not kept, or nothing can be set on it
+            return _remote_class(encoded.type)(encoded.message)
         return error
     module, _, name = encoded.type.rpartition(".")
     builtin = getattr(builtins, name, None) if module == "builtins" else None
@@ -372,15 +405,22 @@ _remote_classes: dict[str, type[RemoteError]] = {}
 
 def _remote_class(type_name: str) -> type[RemoteError]:
     """Return a `RemoteError` class that carries the original's name, so that it prints like it."""
-    if type_name not in _remote_classes:
-        module, _, name = type_name.rpartition(".")
-        namespace = {
-            "__module__": module or "builtins",
-            "__doc__": RemoteError.__doc__,
-            "type_name": type_name,
-        }
-        _remote_classes[type_name] = type(name or "RemoteError", (RemoteError,), namespace)
-    return _remote_classes[type_name]
+    known = _remote_classes.get(type_name)
+    if known is not None:
+        return known
+    module, _, name = type_name.rpartition(".")
+    namespace = {"__module__": module or "builtins", "__doc__": RemoteError.__doc__, "type_name": type_name}
+    try:
+        made = type(name or "RemoteError", (RemoteError,), namespace)
+    except ValueError:  # the document has a name that no class can have
+        made = type("RemoteError", (RemoteError,), namespace)
+    if len(_remote_classes) >= _MOST_REMOTE_CLASSES:
+        _remote_classes.clear()  # the names come from documents: they must not fill the memory
+    _remote_classes[type_name] = made
+    return made
+
+
+_MOST_REMOTE_CLASSES = 1_000
 
 
 def _is_plain(value: Any, depth: int = 20) -> bool:
@@ -404,7 +444,7 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_to_json(item) for item in value]
     if isinstance(value, dict):
-        return {key: _to_json(item) for key, item in value.items()}
+        return {f"${key}" if key.startswith("$") else key: _to_json(item) for key, item in value.items()}
     return value
 
 
@@ -413,6 +453,9 @@ def _from_json(value: Any) -> Any:
         return [_from_json(item) for item in value]
     if isinstance(value, dict):
         if set(value) == {_BYTES}:
-            return binascii.a2b_base64(value[_BYTES])
-        return {key: _from_json(item) for key, item in value.items()}
+            try:
+                return binascii.a2b_base64(value[_BYTES])
+            except (TypeError, ValueError) as error:
+                raise WireError(f"error: {value!r} stands for no bytes: {error}") from None
+        return {key[1:] if key.startswith("$$") else key: _from_json(item) for key, item in value.items()}
     return value

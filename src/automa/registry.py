@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self
 
-from automa.errors import UnknownStepError, WorkflowDefinitionError
+from automa.errors import UnknownStepError, WorkflowDefinitionError, repr_of
 from automa.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class StepRegistry:
         Raises:
             WorkflowDefinitionError: Where the registry is strict and an id is there twice; none is added.
         """
+        for step in steps:
+            if not hasattr(step, "id"):
+                raise WorkflowDefinitionError(f"{repr_of(step)} is no step: it has no id")
         return self._add([(step.id, step) for step in steps])
 
     def _add(self, items: list[tuple[str, AtomicStep | Composite]]) -> Self:
@@ -93,7 +96,7 @@ class StepRegistry:
 def _hint(step_id: str, known: Iterable[str]) -> str:
     import difflib  # noqa: PLC0415  # for this message alone
 
-    near = difflib.get_close_matches(step_id, known)
+    near = difflib.get_close_matches(str(step_id), map(str, known))
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?"
     return f" (there are: {', '.join(map(repr, known)) or 'none'})"

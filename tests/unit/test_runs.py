@@ -70,7 +70,7 @@ def test_results_are_found_by_sibling_and_by_path():
     inner = Workflow("inner", [Step("a", run=lambda: 1), Step("look", run=look)])
     report = Workflow("w", [Step("before", run=lambda: 0), inner]).start()
     report.raise_for_status()
-    assert seen == {"sibling": 1, "path": 1, "outer": 0, "all": {"before": 0, "a": 1}, "count": 2}
+    assert seen == {"sibling": 1, "path": 1, "outer": 0, "all": {"before": 0, "inner/a": 1}, "count": 2}
     assert report.results == {"before": 0, "inner": {"a": 1, "look": None}}
 
 

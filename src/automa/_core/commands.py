@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from automa._core.functions import Preparation, is_coroutine_function
+from automa._core.steps import Step
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,6 +41,19 @@ class Deliver:
         self.controller: Callable[[Context, Any], Any] = controller
         self.ctx: Context = ctx
         self.event: Success | Failure = event
+
+    def might_block(self) -> bool:
+        """Whether the call might block an event loop: there is a user's function in it that is not async."""
+        controller = self.controller
+        if isinstance(controller, Preparation):
+            return not controller.function.is_async
+        if is_coroutine_function(controller):
+            return False
+        step, name = getattr(controller, "__self__", None), self.ctx.action
+        if not isinstance(step, Step) or getattr(type(step), name) is not getattr(Step, name):
+            return True
+        function = step.function_of(name)
+        return function is not None and not function.is_async
 
 
 class Raised(NamedTuple):

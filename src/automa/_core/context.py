@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from automa._core.definition import part_of
 from automa._core.reports import StepReport
 from automa._core.state import State
 from automa._core.status import Action
@@ -113,11 +114,7 @@ class Context:
 
 
 class Results(Mapping[str, Any]):
-    """What the steps that ran returned: looked up by the id of a sibling, or by path from the root.
-
-    Raises:
-        KeyError: Where no such step has a result; the message names those that have.
-    """
+    """What the steps that ran returned, by path from the root; a sibling is found by its id as well."""
 
     __slots__ = ("_prefix", "_results")
 
@@ -126,15 +123,14 @@ class Results(Mapping[str, Any]):
         self._prefix = workflow_run.prefix
 
     def __getitem__(self, key: str) -> Any:
-        for path in (self._prefix + key, key):
+        for path in (self._prefix + part_of(key), key):
             if path in self._results:
                 return self._results[path]
         known = ", ".join(map(repr, self._results)) or "none"
         raise KeyError(f"no step {key!r} has a result (those that have: {known})")
 
     def __iter__(self) -> Iterator[str]:
-        for path in self._results:
-            yield path.removeprefix(self._prefix)
+        return iter(self._results)
 
     def __len__(self) -> int:
         return len(self._results)

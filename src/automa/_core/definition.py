@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from automa._core.functions import SagaPrepare, StepFunction, has_async_controller, step_function
-from automa._core.protocols import AtomicStep, Composite
+from automa._core.functions import (
+    SagaPrepare,
+    StepFunction,
+    check_controller,
+    has_async_controller,
+    step_function,
+)
 from automa._core.status import ExecutionMode, RollbackMode
 from automa._core.steps import Step, check_id
-from automa.errors import WorkflowDefinitionError
+from automa.errors import WorkflowDefinitionError, repr_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from enum import StrEnum
+
+    from automa._core.protocols import AtomicStep, Composite
 
     Mode = TypeVar("Mode", bound=StrEnum)
 
@@ -50,15 +59,25 @@ class Definition:
     ) -> None:
         check_id(id, "a workflow")
         self.id = id
+        if isinstance(steps, str) or not isinstance(steps, Iterable):
+            raise WorkflowDefinitionError(f"workflow {id!r}: steps must be a list of steps, not {steps!r}")
         self.steps: tuple[AtomicStep | Composite, ...] = tuple(steps)
         self.mode: ExecutionMode = _mode(ExecutionMode, mode, id)
         self.rollback_mode: RollbackMode = _mode(RollbackMode, rollback_mode, id)
-        for position, step in enumerate(self.steps, start=1):
-            _check_step(step, f"step {position} of workflow {id!r}")
+        self.nested: dict[int, Definition] = {}
+        for index, step in enumerate(self.steps):
+            what = f"step {index + 1} of workflow {id!r}"
+            nested = None if isinstance(step, Step) else getattr(step, "definition", None)
+            if isinstance(nested, Definition):
+                self.nested[index] = nested
+            else:
+                _check_step(step, what)
+            check_id(step.id, what)
         self.step_ids: list[str] = [step.id for step in self.steps]
-        self.nested: set[int] = {
-            index for index, step in enumerate(self.steps) if isinstance(step, Composite)
-        }
+        self.parts: list[str] = [part_of(step_id) for step_id in self.step_ids]
+        self.depth: int = 1 + max((nested.depth for nested in self.nested.values()), default=0)
+        if self.depth > MAX_DEPTH:
+            raise WorkflowDefinitionError(f"workflow {id!r} nests deeper than {MAX_DEPTH} levels")
         self._check_unique()
         self.snapshots: bool = snapshots
         self.rollback_on: RollbackOn = _checked_rollback_on(rollback_on, self)
@@ -89,9 +108,8 @@ class Definition:
         paths = [] if self.prepare is None or not self.prepare.is_async else ["prepare"]
         for index, step in enumerate(self.steps):
             if index in self.nested:
-                assert isinstance(step, Composite)  # noqa: S101  # that is what `nested` says
-                paths += [f"{step.id}/{path}" for path in step.definition.async_steps()]
-            elif step.is_async if isinstance(step, Step) else has_async_controller(type(step)):
+                paths += [f"{step.id}/{path}" for path in self.nested[index].async_steps()]
+            elif step.is_async if isinstance(step, Step) else has_async_controller(step):
                 paths.append(step.id)
         return paths
 
@@ -106,15 +124,46 @@ def _check_step(step: Any, what: str) -> None:
         raise WorkflowDefinitionError(f"{what} is the class {step.__name__}: make an instance of it")
     if isinstance(step, FunctionType | BuiltinFunctionType | MethodType):
         raise WorkflowDefinitionError(f"{what} is the function {step.__qualname__}: decorate it with @step")
-    if isinstance(step, Step | Composite):
-        check_id(step.id, what)
-        return
+    if isinstance(step, Step):
+        if not step.is_initialised():
+            raise WorkflowDefinitionError(
+                f"{what}: the __init__ of its class {type(step).__name__} does not call super().__init__()"
+            )
+        if type(step).run is Step.run and type(step).rollback is Step.rollback:
+            return
     missing = [name for name in ("id", "run", "rollback", "next", "prev") if not hasattr(step, name)]
     if missing:
         raise WorkflowDefinitionError(
-            f"{what} is {step!r}, which is no step: it lacks {', '.join(missing)} (see automa.abc.AtomicStep)"
+            f"{what} is {repr_of(step)}, which is no step: it lacks {', '.join(missing)} "
+            "(see automa.abc.AtomicStep)"
         )
-    check_id(step.id, what)
+    for name in ("run", "rollback"):
+        check_controller(getattr(step, name), f"{what}: its {name}")
+    _check_copy(step, what)
+
+
+def _check_copy(step: Any, what: str) -> None:
+    """Check that a run can make its own copy of a step and link it.
+
+    Raises:
+        WorkflowDefinitionError: Where it cannot.
+    """
+    try:
+        copied = copy.copy(step)
+        copied.next, copied.prev = copied.next, copied.prev
+    except Exception as error:
+        raise WorkflowDefinitionError(
+            f"{what} cannot be copied and linked, as each run does: {type(error).__name__}: {text_of(error)}"
+        ) from error
+
+
+MAX_DEPTH = 50
+"""How deeply workflows may nest: each level takes some of Python's stack."""
+
+
+def part_of(step_id: str) -> str:
+    """Return a step's part of a path: its id, with what separates parts escaped (RFC 3986)."""
+    return step_id.replace("%", "%25").replace("/", "%2F") if "/" in step_id or "%" in step_id else step_id
 
 
 def _checked_rollback_on(rollback_on: RollbackOn, owner: Definition) -> RollbackOn:

@@ -71,6 +71,8 @@ class Failure(Event):
         self, workflow_report: WorkflowReport, error: BaseException, added: tuple[StepReport, ...] = ()
     ) -> None:
         super().__init__(workflow_report, added)
+        if not isinstance(error, BaseException):
+            raise TypeError(f"a failure has an exception as its error, not {error!r}")
         self.error: BaseException = error
 
     @classmethod
@@ -85,9 +87,10 @@ class Failure(Event):
             report: The report of the action.
             action: ``prepare`` where it failed before its run.
         """
+        failure = cls(prev_success.base, error, (*prev_success.added, report))
         report.error = error
         report.close(action, FAILED)
-        return cls(prev_success.base, error, (*prev_success.added, report))
+        return failure
 
     @classmethod
     def of(cls, prev_failure: Failure, report: StepReport) -> Failure:
@@ -105,6 +108,8 @@ class Failure(Event):
 
         The first error stays the error of the event; this one is kept in the step's report.
         """
+        if not isinstance(error, BaseException):
+            raise TypeError(f"a failure has an exception as its error, not {error!r}")
         report.error = error
         return cls._undo(prev_failure, report, FAILED)
 

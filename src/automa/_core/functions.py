@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from automa.errors import WorkflowDefinitionError
+from automa.errors import WorkflowDefinitionError, repr_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -43,6 +44,17 @@ class StepFunction(NamedTuple):
 
     call: Callable[[Step, Context], Any]
     is_async: bool
+
+
+def is_coroutine_function(function: object) -> bool:
+    """Whether a function is declared async."""
+    is_async: bool = _inspect().iscoroutinefunction(function)
+    return is_async
+
+
+def is_awaitable(value: object) -> bool:
+    """Whether something can be awaited; asked of its class, since an instance may answer to any name."""
+    return hasattr(type(value), "__await__")
 
 
 def step_function(function: object, owner: Any, role: str) -> StepFunction:
@@ -91,7 +103,7 @@ def _innermost(function: Any) -> Any:
 def _takes_context(function: Callable[..., Any], what: str) -> bool:
     try:
         signature = _inspect().signature(function)
-    except ValueError:
+    except (TypeError, ValueError):
         raise WorkflowDefinitionError(f"{what} does not tell its arguments: wrap it in a lambda") from None
     parameters = list(signature.parameters.values())
     positional = [
@@ -106,9 +118,29 @@ def _takes_context(function: Callable[..., Any], what: str) -> bool:
     raise WorkflowDefinitionError(f"{what}{signature} must take one argument, the context, or none")
 
 
-def has_async_controller(cls: type) -> bool:
-    """Return whether the steps of a class answer with coroutines: their ``run`` or ``rollback`` is async."""
-    return any(_inspect().iscoroutinefunction(getattr(cls, name, None)) for name in ("run", "rollback"))
+def has_async_controller(step: object) -> bool:
+    """Return whether a step, or a class of steps, answers with coroutines."""
+    return any(_inspect().iscoroutinefunction(getattr(step, name, None)) for name in ("run", "rollback"))
+
+
+def check_controller(controller: Any, what: str) -> None:
+    """Check that a step's ``run`` or ``rollback`` can be called with a context and an event.
+
+    Raises:
+        WorkflowDefinitionError: Where it cannot.
+    """
+    if not callable(controller):
+        raise WorkflowDefinitionError(f"{what} is {repr_of(controller)}, which cannot be called")
+    try:
+        signature = _inspect().signature(controller)
+    except (TypeError, ValueError):  # it does not tell
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise WorkflowDefinitionError(
+            f"{what}{signature} must take two arguments: the context and the event"
+        ) from None
 
 
 class Preparation:
@@ -128,17 +160,6 @@ class Preparation:
     def __call__(self, ctx: Context, _event: object) -> Any:
         """Call the function; it returns values to be kept, or None."""
         return self.function.call(self.step, ctx)
-
-
-def needs_thread(controller: Callable[..., Any]) -> bool:
-    """Return whether a controller might block an event loop: nothing in it is async."""
-    if isinstance(controller, Preparation):
-        return not controller.function.is_async
-    if _inspect().iscoroutinefunction(controller):
-        return False
-    step, name = getattr(controller, "__self__", None), getattr(controller, "__name__", "")
-    function: StepFunction | None = getattr(step, f"_{name}_function", None)
-    return function is None or not function.is_async
 
 
 class PendingAnswer(Awaitable["Handoff"]):
@@ -176,5 +197,6 @@ def close_awaitable(awaitable: object) -> None:
     for name in ("close", "cancel"):
         give_up = getattr(awaitable, name, None)
         if give_up is not None:
-            give_up()
+            with contextlib.suppress(Exception):  # it is not to be waited for, whatever it says
+                give_up()
             return

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from automa._core.answers import event_of_rollback, event_of_run
 from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
 from automa._core.context import Context
-from automa._core.events import Event, Failure, Handoff, Success
+from automa._core.events import Failure, Success
 from automa._core.functions import Preparation
 from automa._core.records import Answered, Ended, Started
 from automa._core.reports import StepReport
@@ -23,13 +24,12 @@ from automa._core.status import (
     ROLLBACK,
     RUN,
     SKIPPED,
-    Action,
     ExecutionMode,
     Outcome,
     RollbackMode,
     Status,
 )
-from automa.errors import IllegalHandoff, Skip, StateError
+from automa.errors import Skip, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -44,7 +44,6 @@ Onward = tuple[int, AnyEvent]
 _END = -1  # no step's index: the event leaves the workflow
 
 _NOT_RUN, _COMPLETED = StepState.NOT_RUN, StepState.COMPLETED
-_RAN, _ROLLED_BACK, _RAN_AND_ROLLED_BACK = (RUN,), (ROLLBACK,), (RUN, ROLLBACK)
 
 
 def relay(workflow_run: WorkflowRun) -> Generator[Command, Any, WorkflowReport]:
@@ -80,7 +79,10 @@ def _carry(workflow_run: WorkflowRun, index: int, event: AnyEvent) -> Generator[
         if run.is_heard:
             run.unwritten.append(Started(ctx.path, ctx.action))
             yield Append(run.take_unwritten())
-        answer = yield Deliver(step_run.step.run if forward else step_run.step.rollback, ctx, event)
+        if forward and run.interruption is not None:  # met while the record was written
+            answer: object = Raised(run.interruption)
+        else:
+            answer = yield Deliver(step_run.step.run if forward else step_run.step.rollback, ctx, event)
         if isinstance(answer, Interrupted):
             run.interrupt(answer.error)
             answer = answer.answer
@@ -136,10 +138,10 @@ def _prepare(
     if isinstance(error, Skip):
         ctx.report.detail = str(error) or None
         success = Success.skipped(sent, ctx.report, PREPARE)
-        _record(workflow_run, success)
+        _record(workflow_run, step_run, success)
         return _after_success(workflow_run, step_run, success)
     failure = Failure.of_run(sent, error, ctx.report, PREPARE)
-    _record(workflow_run, failure)
+    _record(workflow_run, step_run, failure)
     if not isinstance(error, Exception):
         workflow_run.run.interrupt(error)
     return _after_failure(workflow_run, step_run, failure)
@@ -164,6 +166,7 @@ def _prepare_workflow(workflow_run: WorkflowRun) -> Generator[Command, Any, bool
         report.detail = str(error) or None
         return False
     report.prepare, workflow_run.first_error = ctx.report, error
+    workflow_run.is_undone = workflow_run.modes.execution is ExecutionMode.ROLLBACK  # there was nothing
     ctx.report.error = error
     ctx.report.close(PREPARE, FAILED)
     if not isinstance(error, Exception):
@@ -193,7 +196,7 @@ def _pass_back(workflow_run: WorkflowRun, step_run: StepRun, sent: Failure) -> O
     report = StepReport(step_run.id, ROLLBACK)
     report.detail = "was not run"
     failure = Failure.skipped(sent, report)
-    _record(workflow_run, failure)
+    _record(workflow_run, step_run, failure)
     _restore(workflow_run, step_run)
     return _after_rollback(workflow_run, step_run, failure)
 
@@ -211,19 +214,24 @@ def _accept_run(
     workflow_run: WorkflowRun, step_run: StepRun, ctx: Context, sent: Success, answer: object
 ) -> Onward:
     """Take what came of a step's run, and decide who is next."""
-    answered = _event_of(workflow_run, step_run, sent, answer)
+    answered = event_of_run(workflow_run, step_run, sent, answer)
     event = Failure.of_run(sent, answered, ctx.report) if isinstance(answered, BaseException) else answered
     if workflow_run.shared.touched or step_run.local is not None:
         invalid = step_run.commit(workflow_run.shared)
         if invalid is not None and isinstance(event, Success):
             event = Failure.of_run(sent, invalid, event.added[0])
     reports = event.added
-    _record(workflow_run, event, ctx)
+    _record(workflow_run, step_run, event, ctx)
     if isinstance(event, Success):
         step_run.state = _COMPLETED
-        workflow_run.run.results[workflow_run.prefix + step_run.id] = reports[0].result
+        workflow_run.run.results[workflow_run.path_of(step_run)] = reports[0].result
         return _after_success(workflow_run, step_run, event)
-    step_run.state = StepState.FAILED if len(reports) == 1 else _state_after_rollback(reports[1])
+    if reports[0].result is not None:  # it returned, and failed for another reason: its undo needs that
+        workflow_run.run.results[workflow_run.path_of(step_run)] = reports[0].result
+    step_run.state = StepState.FAILED
+    if len(reports) > 1:  # it has called its own rollback
+        step_run.state = _state_after_rollback(reports[1])
+        _restore(workflow_run, step_run)
     if not isinstance(event.error, Exception):
         reports[0].detail = "unknown"  # it was cut off somewhere in its work
         workflow_run.run.interrupt(event.error)
@@ -234,14 +242,13 @@ def _accept_rollback(
     workflow_run: WorkflowRun, step_run: StepRun, ctx: Context, sent: Failure, answer: object
 ) -> Onward:
     """Take what came of a step's rollback, and decide who is next."""
-    event = _event_of(workflow_run, step_run, sent, answer)
+    event = event_of_rollback(workflow_run, step_run, sent, answer)
     if isinstance(event, BaseException):
         if not isinstance(event, Exception):
             workflow_run.run.interrupt(event)
         event = Failure.of_rollback(sent, event, ctx.report)
-    assert isinstance(event, Failure)  # noqa: S101  # nothing else is a legal answer of a rollback
     step_run.state = _state_after_rollback(event.added[0])
-    _record(workflow_run, event, ctx)
+    _record(workflow_run, step_run, event, ctx)
     _restore(workflow_run, step_run)
     return _after_rollback(workflow_run, step_run, event)
 
@@ -254,7 +261,7 @@ def _run_nested(
     Where it fails it undoes itself, so that it is not to be undone again.
     """
     report = StepReport(step_run.id, RUN)
-    _announce(workflow_run, report)
+    _announce(workflow_run, step_run, report)
     nested = step_run.nested = workflow_run.nest(step_run)
     if (yield from _prepare_workflow(nested)):
         yield from _carry(nested, 0, Success.start_trigger(nested.report))
@@ -269,11 +276,11 @@ def _run_nested(
             report.result = workflow_run.run.results[workflow_run.path_of(step_run)] = nested.report.results
             success = Success.of(sent, report)
         step_run.state = _NOT_RUN if nested.is_skipped else _COMPLETED
-        _record(workflow_run, success)
+        _record(workflow_run, step_run, success)
         return _after_success(workflow_run, step_run, success)
     failure = Failure.of_run(sent, nested.first_error, report, action)
     step_run.state = _NOT_RUN if action is PREPARE else _STATE_AFTER[nested.report.outcome]
-    _record(workflow_run, failure)
+    _record(workflow_run, step_run, failure)
     return _after_failure(workflow_run, step_run, failure)
 
 
@@ -282,7 +289,7 @@ def _undo_nested(
 ) -> Generator[Command, Any, Onward]:
     """Walk a nested workflow that has succeeded back, as one undo of the workflow around it."""
     report = StepReport(step_run.id, ROLLBACK)
-    _announce(workflow_run, report)
+    _announce(workflow_run, step_run, report)
     nested.report = nested.new_report(ROLLBACK)
     yield from _carry(nested, nested.count - 1, Failure(nested.report, sent.error))
     report.workflow = nested.report
@@ -294,7 +301,7 @@ def _undo_nested(
         nested.report.close(Status.SUCCESS, Outcome.UNDONE)
         event = Failure.of(sent, report)
     step_run.state = _state_after_rollback(report)
-    _record(workflow_run, event)
+    _record(workflow_run, step_run, event)
     return _after_rollback(workflow_run, step_run, event)
 
 
@@ -340,7 +347,9 @@ _STATE_AFTER: dict[Outcome | None, StepState] = {
 """What the outcome of a nested workflow that failed makes of it as a step."""
 
 
-def _record(workflow_run: WorkflowRun, event: AnyEvent, ctx: Context | None = None) -> None:
+def _record(
+    workflow_run: WorkflowRun, step_run: StepRun, event: AnyEvent, ctx: Context | None = None
+) -> None:
     """Move what an accepted event adds into the report, and line it up to be written."""
     reports = event.added
     if ctx is not None and reports[0] is not ctx.report:  # a controller of its own may bring its own report
@@ -349,78 +358,29 @@ def _record(workflow_run: WorkflowRun, event: AnyEvent, ctx: Context | None = No
         report.modes = workflow_run.modes
     workflow_run.report.step_reports += reports
     if workflow_run.run.is_heard:
-        path = workflow_run.prefix + reports[0].step_id
+        path = workflow_run.path_of(step_run)
         workflow_run.run.unwritten += [Answered(path, report) for report in reports]
     event.added = ()
 
 
-def _announce(workflow_run: WorkflowRun, report: StepReport) -> None:
+def _announce(workflow_run: WorkflowRun, step_run: StepRun, report: StepReport) -> None:
     """Line up the record that a nested workflow starts; it is written with its first step's."""
     if workflow_run.run.is_heard:
-        workflow_run.run.unwritten.append(Started(workflow_run.prefix + report.step_id, report.action))
+        workflow_run.run.unwritten.append(Started(workflow_run.path_of(step_run), report.action))
 
 
 def _close(workflow_run: WorkflowRun) -> None:
     """Close the report of a workflow that has been walked."""
     report = workflow_run.report
+    if report.error is None:  # an interruption after a step that went well is in no step's report
+        report.own_error = workflow_run.first_error
     if workflow_run.is_skipped:
         report.close(SKIPPED, Outcome.SUCCEEDED)
     elif workflow_run.first_error is None:
         report.close(Status.SUCCESS, Outcome.SUCCEEDED)
     elif report.rollback_errors:
         report.close(Status.FAILED, Outcome.NEEDS_ATTENTION)
-    elif workflow_run.is_undone or report.action is PREPARE:
+    elif workflow_run.is_undone:
         report.close(Status.FAILED, Outcome.UNDONE)
     else:
         report.close(Status.FAILED, Outcome.FAILED)
-
-
-def _event_of(
-    workflow_run: WorkflowRun, step_run: StepRun, sent: AnyEvent, answer: object
-) -> AnyEvent | BaseException:
-    """Return the event of a step's answer if it may answer so, else the error that this is.
-
-    Legal is: a `Success` to the next; from a run, a `Failure` to itself, or to the step before
-    where it has called its own rollback, which makes two reports; from a rollback, a `Failure` to
-    the step before.
-    """
-    if not isinstance(answer, Handoff) or not isinstance(answer.event, Event):
-        return _not_a_handoff(workflow_run, step_run, answer)
-    to, event = answer.to, answer.event
-    reports, ran = event.added, isinstance(sent, Success)
-    actions: tuple[Action, ...]
-    if isinstance(event, Success):
-        receiver, actions = workflow_run.step_at(step_run.index + 1), _RAN
-    elif ran and len(reports) == 1:
-        receiver, actions = step_run.step, _RAN
-    else:
-        receiver, actions = (
-            workflow_run.step_at(step_run.index - 1),
-            _RAN_AND_ROLLED_BACK if ran else _ROLLED_BACK,
-        )
-    if to is receiver and len(reports) == len(actions) and event.base is sent.base:
-        first, last = reports[0], reports[-1]
-        if (
-            first.action is actions[0]
-            and last.action is actions[-1]
-            and first.step_id == last.step_id == step_run.id
-        ):
-            return event
-    return IllegalHandoff(
-        f"step {workflow_run.prefix}{step_run.id}: its {RUN if ran else ROLLBACK} handed a "
-        f"{type(event).__name__} with the reports {[*map(repr, reports)]} to {_name(to)}; expected was "
-        f"{' and '.join(actions)} of this step, made from the event that it got, to {_name(receiver)}"
-    )
-
-
-def _not_a_handoff(workflow_run: WorkflowRun, step_run: StepRun, answer: object) -> BaseException:
-    if isinstance(answer, Raised):
-        return answer.error
-    return IllegalHandoff(
-        f"step {workflow_run.prefix}{step_run.id} answered with {answer!r}, "
-        "not with a Handoff of a Success or a Failure"
-    )
-
-
-def _name(receiver: object) -> str:
-    return "the end of the workflow" if receiver is None else f"step {getattr(receiver, 'id', receiver)!r}"

@@ -18,7 +18,7 @@ from automa._core.status import (
     RollbackMode,
     Status,
 )
-from automa.errors import RemoteError, WorkflowFailed
+from automa.errors import WorkflowFailed, repr_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, MutableMapping
@@ -109,7 +109,9 @@ class StepReport:
         self.end_time = clock.now()
 
     def __repr__(self) -> str:
-        reason = "" if self.reason is None else f" ({self.reason})"
+        reason = (
+            "" if self.reason is None else f" ({self.detail if self.error is None else text_of(self.error)})"
+        )
         return f"<StepReport {self.step_id} {self.action} {self.status}{reason}>"
 
 
@@ -139,12 +141,12 @@ class WorkflowReport:
         status: How it ended.
         outcome: How it ended, in the terms of whoever has to act on it.
         detail: Why the workflow was skipped, or another remark on how it ended.
-        message: The error as a text, where the report was read from a format that keeps no more.
+        own_error: An error of the workflow that is no step's: what interrupted it between two steps.
         step_reports: What each action did, in the order in which they happened.
     """
 
     __slots__ = (
-        "_metadata", "action", "detail", "end_time", "execution_mode", "message", "outcome", "prepare",
+        "_metadata", "action", "detail", "end_time", "execution_mode", "outcome", "own_error", "prepare",
         "rollback_mode", "run_id", "start_time", "status", "step_reports", "step_sequence", "workflow_id",
     )  # fmt: skip
 
@@ -153,7 +155,7 @@ class WorkflowReport:
         self.run_id: str = ""
         self.action: Action = RUN
         self.prepare: StepReport | None = None
-        self.message: str | None = None
+        self.own_error: BaseException | None = None
         self.detail: str | None = None
         self._metadata: Metadata | None = None
         self.step_sequence: StepIDs = list(step_sequence)
@@ -203,8 +205,7 @@ class WorkflowReport:
         """The first error of the run; errors of undos never take its place."""
         failures = [] if self.prepare is None else [self.prepare]
         failures += [report for report in self.step_reports if report.action is not ROLLBACK]
-        first = next((report.error for report in failures if report.status is FAILED), None)
-        return RemoteError(self.message) if first is None and self.message is not None else first
+        return next((report.error for report in failures if report.status is FAILED), self.own_error)
 
     @property
     def rollback_errors(self) -> list[BaseException]:
@@ -233,9 +234,10 @@ class WorkflowReport:
             for report in self.step_reports
             if report.action is ROLLBACK and report.status is not FAILED
         }
+        standing = reached - undone
         return Remaining(
             tuple(step_id for step_id in self.step_sequence if step_id not in reached),
-            tuple(step_id for step_id in reversed(self.step_sequence) if step_id in reached - undone),
+            tuple(step_id for step_id in reversed(self.step_sequence) if step_id in standing),
         )
 
     def raise_for_status(self) -> None:
@@ -260,7 +262,7 @@ class WorkflowReport:
         """How the run ended, in one line."""
         ended = self.status.value if self.outcome is None else self.outcome.value.replace("_", " ")
         error = self.error
-        reason = "" if error is None else f": {type(error).__name__}: {error}"
+        reason = "" if error is None else f": {type(error).__name__}: {text_of(error)}"
         return f"workflow {self.workflow_id!r} ended {ended}{reason}"
 
     def __str__(self) -> str:
@@ -270,7 +272,7 @@ class WorkflowReport:
         """Yield a line for each action, nested workflows indented below theirs."""
         width = max((len(report.step_id) for report in self.step_reports), default=0)
         for report in self.step_reports:
-            reason = "" if report.reason is None else f"  {report.reason!r}"
+            reason = "" if report.reason is None else f"  {repr_of(report.reason)}"
             yield f"{indent}{report.action:<8} {report.step_id:<{width}} {report.status}{reason}"
             if report.workflow is not None:
                 yield from report.workflow.lines(indent + "  ")

@@ -6,15 +6,19 @@ import copy
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from automa._core.definition import part_of
 from automa._core.reports import WorkflowReport
 from automa._core.state import State
 from automa._core.status import RUN
+from automa._core.steps import Step
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
 
+    from automa._core.context import Context
     from automa._core.definition import Definition
+    from automa._core.events import Handoff, Success
     from automa._core.records import Record
     from automa._core.state import Delta
     from automa._core.status import Action, ExecutionMode, RollbackMode
@@ -131,9 +135,26 @@ class StepRun:
 
 
 def _copy(step: Any) -> Any:
-    """Return a shallow copy of a step; ``__copy__`` decides how, where a class has one."""
-    copy_itself = getattr(step, "__copy__", None)
-    return copy.copy(step) if copy_itself is None else copy_itself()
+    """Return a shallow copy of a step; ``__copy__`` decides how, where a class has one.
+
+    Where that fails, although it went well when the workflow was built, the step fails in its run.
+    """
+    try:
+        copy_itself = getattr(step, "__copy__", None)
+        return copy.copy(step) if copy_itself is None else copy_itself()
+    except Exception as error:  # noqa: BLE001  # it is a user's method
+        return _BrokenStep(step.id, error)
+
+
+class _BrokenStep(Step):
+    """Stands for a step that could not be copied."""
+
+    def __init__(self, id: str, error: Exception) -> None:
+        super().__init__(id)
+        self.error = error
+
+    def run(self, ctx: Context, prev_success: Success) -> Handoff:
+        return self.failed_run(prev_success, self.error, ctx.report)
 
 
 class WorkflowRun:
@@ -170,7 +191,7 @@ class WorkflowRun:
         self.shared: State = shared
         self.modes: Modes = modes
         self.ids: tuple[str, ...] = ids
-        self.prefix: str = "".join(f"{step_id}/" for step_id in ids)
+        self.prefix: str = "".join(f"{part_of(step_id)}/" for step_id in ids)
         self.report: WorkflowReport = self.new_report()
         self.first_error: BaseException | None = None
         self.count: int = len(definition.steps)
@@ -189,8 +210,9 @@ class WorkflowRun:
 
     def nest(self, step_run: StepRun) -> WorkflowRun:
         """Return a new run of a nested workflow: it gets a copy of the state, and nothing flows back."""
-        shared = State("shared", self.shared.clone())
-        return WorkflowRun(self.run, step_run.step.definition, shared, self.modes, (*self.ids, step_run.id))
+        definition = self.definition.nested[step_run.index]
+        shared = State("shared", self.shared.clone(), warn=False)
+        return WorkflowRun(self.run, definition, shared, self.modes, (*self.ids, step_run.id))
 
     def reach(self, index: int) -> StepRun:
         """Return a step of this run; it and the one after it are copied when they are first needed."""
@@ -204,15 +226,12 @@ class WorkflowRun:
         steps, definition = self.steps, self.definition
         nested = definition.nested
         step: Any = definition.steps[index]
-        is_nested = index in nested
-        copied = step if is_nested else _copy(step)
-        if index:
-            before = steps[-1].step
-            if index - 1 not in nested:
-                before.next = copied
-            if not is_nested:
-                copied.prev = before
-        steps.append(StepRun(definition.step_ids[index], index, copied))
+        if index not in nested:
+            step = _copy(step)
+            step.prev = steps[-1].step if index else None
+        if index and index - 1 not in nested:
+            steps[-1].step.next = step
+        steps.append(StepRun(definition.step_ids[index], index, step))
 
     def step_at(self, index: int) -> object:
         """Return the copy of a step that has been reached, or None beyond either end."""
@@ -220,7 +239,9 @@ class WorkflowRun:
 
     def path_of(self, step_run: StepRun) -> str:
         """Return the ids from the root's step down to a step of this workflow, joined by ``/``."""
-        return self.prefix.rstrip("/") if step_run is self.itself else self.prefix + step_run.id
+        if step_run is self.itself:
+            return self.prefix[:-1]
+        return self.prefix + self.definition.parts[step_run.index]
 
     def ids_of(self, step_run: StepRun) -> tuple[str, ...]:
         """Return the ids from the root's step down to a step of this workflow."""

@@ -196,6 +196,9 @@ class State(MutableMapping[str, Any]):
                     invalid = invalid or error
                     after = before
                     self._restore(key, before)
+                else:
+                    if type(self._values[key]) in _CONTAINERS:  # whoever holds on to it changes a copy
+                        self._values[key] = json.loads(after)
             if before != after:
                 delta[key] = (before, after)
                 self._set_text(key, after)
@@ -248,12 +251,26 @@ class State(MutableMapping[str, Any]):
             raise StateError(f"{self._place(key)}: keys are texts, not {type(key).__name__}")
         try:
             check_json(value, warn=warn)
-        except StateError as error:
-            raise StateError(f"{self._place(key)}{error}") from None
+        except _InvalidValueError as error:
+            raise StateError(f"{self._place(key, error.place)}: {error}") from None
+        except PrecisionWarning as warning:  # where warnings are errors
+            raise StateError(f"{self._place(key)}: {warning}") from None
 
-    def _place(self, key: object) -> str:
+    def _place(self, key: object, inside: str = "") -> str:
         where = "" if self.step is None else f" in step {self.step!r}"
-        return f"{self._name}[{key!r}]{where}"
+        return f"{self._name}[{key!r}]{inside}{where}"
+
+
+class _InvalidValueError(Exception):
+    """Something in a value is not JSON.
+
+    Attributes:
+        place: Where in the value.
+    """
+
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 _CONTAINERS = frozenset({list, dict})
@@ -265,28 +282,38 @@ def check_json(value: Any, place: str = "", depth: int = 0, *, warn: bool = True
     Subclasses are refused: they would come back as the plain type after a resume.
 
     Raises:
-        StateError: Where it is not; the message begins with the place inside the value.
+        _InvalidValueError: Where it is not.
     """
     kind = type(value)
     if value is None or kind is str or kind is bool:
         return
-    if kind is int:
-        if warn and not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            warnings.warn(_BEYOND.format(value), PrecisionWarning, stacklevel=4)
-    elif kind is float:
-        if not math.isfinite(value):
-            raise StateError(f"{place}: {value} is no JSON number")
+    if kind is int or kind is float:
+        _check_number(value, place, warn=warn)
     elif kind in _CONTAINERS:
         if depth >= MAX_DEPTH:
-            raise StateError(f": nested deeper than {MAX_DEPTH} levels, or contains itself")
+            raise _InvalidValueError("", f"nested deeper than {MAX_DEPTH} levels, or contains itself")
         for key, item in value.items() if kind is dict else enumerate(value):
             if kind is dict and type(key) is not str:
-                raise StateError(f"{place}: the key {key!r} is no text, but {type(key).__name__}")
+                raise _InvalidValueError(place, f"the key {key!r} is no text, but {type(key).__name__}")
             check_json(item, f"{place}[{key!r}]", depth + 1, warn=warn)
     else:
         hint = "; use a list" if kind is tuple else "; live objects go into resources"
-        raise StateError(f"{place}: {kind.__module__}.{kind.__qualname__} is no JSON value{hint}")
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        raise _InvalidValueError(place, f"{name} is no JSON value{hint}")
 
+
+def _check_number(value: float, place: str, *, warn: bool) -> None:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _InvalidValueError(place, f"{value} is no JSON number")
+    elif not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+        if value.bit_length() > _MOST_BITS:
+            raise _InvalidValueError(place, f"an integer of {value.bit_length()} bits is too large")
+        if warn:
+            warnings.warn(_BEYOND.format(value), PrecisionWarning, stacklevel=5)
+
+
+_MOST_BITS = 8_192  # well below what Python refuses to write as digits
 
 _BEYOND = "the integer {} is beyond 2^53-1: other readers of JSON round it; keep it as a text"
 

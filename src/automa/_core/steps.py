@@ -13,6 +13,7 @@ from automa._core.functions import (
     SagaUndo,
     StepFunction,
     has_async_controller,
+    is_awaitable,
     step_function,
 )
 from automa._core.reports import StepReport
@@ -20,10 +21,11 @@ from automa._core.status import ROLLBACK, RUN
 from automa.errors import Skip, WorkflowDefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from automa._core.context import Context
     from automa._core.protocols import Backward, Forward
+    from automa._core.status import Action
 
 Undo = TypeVar("Undo", bound=SagaUndo)
 Prepare = TypeVar("Prepare", bound=SagaPrepare)
@@ -65,10 +67,17 @@ class Step:
     prepare_function: StepFunction | None = None
     is_async: bool = False
     """Whether the step needs an event loop, as far as can be told without calling it."""
+    _slot_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.is_async = has_async_controller(cls)
+        for name in ("undo", "prepare"):
+            if name in vars(cls):
+                raise WorkflowDefinitionError(
+                    f"class {cls.__name__} defines {name}, which is a decorator of Step: call it saga_{name}"
+                )
+        cls.is_async = vars(cls).get("is_async", False) or has_async_controller(cls)
+        cls._slot_names = tuple(_slot_names(cls))
 
     def __init__(
         self,
@@ -83,9 +92,14 @@ class Step:
         check_id(self.id, "a step")
         self.next: Forward | None = None
         self.prev: Backward | None = None
-        if prepare or self.saga_prepare:
-            self.prepare_function = step_function(prepare or self.saga_prepare, self, "prepare")
-        self.register_saga(run or self.saga_run, undo or self.saga_undo)
+        prepare = self.saga_prepare if prepare is None else prepare
+        if prepare is not None:
+            self.prepare_function = step_function(prepare, self, "prepare")
+        self.register_saga(self.saga_run if run is None else run, self.saga_undo if undo is None else undo)
+
+    def is_initialised(self) -> bool:
+        """Whether ``Step.__init__`` was called: a subclass may have forgotten to."""
+        return "next" in vars(self)
 
     def register_saga(self, run: SagaRun | None = None, undo: SagaUndo | None = None) -> Self:
         """Set the functions that the default `run` and `rollback` call (seed: RegisterSaga).
@@ -122,8 +136,13 @@ class Step:
         self._note_async()
         return function
 
+    def function_of(self, action: Action) -> StepFunction | None:
+        """Return the user's function that the default controller of an action calls."""
+        return self._rollback_function if action is ROLLBACK else self._run_function
+
     def _note_async(self) -> None:
         functions = (self._run_function, self._rollback_function, self.prepare_function)
+        vars(self).pop("is_async", None)
         if any(function is not None and function.is_async for function in functions):
             self.is_async = True
 
@@ -139,7 +158,7 @@ class Step:
             result = self._run_function.call(self, ctx)
         except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
             return self._answer_run(prev_success, report, None, error)
-        if hasattr(result, "__await__"):
+        if is_awaitable(result):
             return PendingAnswer(result, functools.partial(self._answer_run, prev_success, report))
         report.result = result
         return self.run_next(prev_success, report)
@@ -167,7 +186,7 @@ class Step:
             result = self._rollback_function.call(self, ctx)
         except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
             return self._answer_rollback(prev_failure, report, None, error)
-        if hasattr(result, "__await__"):
+        if is_awaitable(result):
             return PendingAnswer(result, functools.partial(self._answer_rollback, prev_failure, report))
         return self.rollback_prev(prev_failure, report)
 
@@ -223,10 +242,24 @@ class Step:
     def __copy__(self) -> Self:
         copy = self.__class__.__new__(self.__class__)
         copy.__dict__ = self.__dict__.copy()
+        for name in self._slot_names:
+            if hasattr(self, name):
+                setattr(copy, name, getattr(self, name))
         return copy
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
+
+
+def _slot_names(cls: type) -> Iterator[str]:
+    """Yield the attributes that a class keeps in slots, under the names by which they are reached."""
+    for base in cls.__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name.startswith("__") and not name.endswith("__"):
+                yield f"_{base.__name__.lstrip('_')}{name}"
+            elif name not in {"__dict__", "__weakref__"}:
+                yield name
 
 
 def check_id(id: object, what: str) -> None:

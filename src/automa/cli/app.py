@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 import signal
 import sys
 import time
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 import automa
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.targets import load_workflow
-from automa.cli.views import LiveView, PlainView, View, report_table
+from automa.cli.views import LiveView, PlainView, View, plain, quiet_console, report_table
 from automa.conformance import run_fixtures, summary
-from automa.errors import AutomaError, WireError
+from automa.errors import AutomaError, WireError, text_of
 from automa.wire import v0
 from automa.wire.documents import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.console import Console
 
     from automa._core.reports import WorkflowReport
     from automa.conformance import Result
@@ -51,13 +55,29 @@ class ReportFormat(StrEnum):
 
 def run_app() -> int:
     """Run the command; return its exit status, 64 where the command line is wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what it cannot show must not end the command
     try:
         app(prog_name="automa")
     except Exit as exit_:
         return int(exit_.code or 0)
-    except SystemExit as exit_:  # the option parser's own: 2 is taken by "an undo failed"
-        return exits.USAGE if exit_.code else exits.SUCCEEDED
+    except SystemExit as exit_:  # the option parser's own: 0 for help, 1 for Ctrl-C, 2 for wrong usage
+        return exits.SUCCEEDED if not exit_.code else exits.INTERRUPTED if exit_.code == 1 else exits.USAGE
+    except Exception as error:  # noqa: BLE001  # what nobody foresaw must not look like an undone run
+        traceback.print_exc()
+        _say(
+            f"automa: this is a defect of automa, please report it: {type(error).__name__}: {text_of(error)}"
+        )
+        return exits.DEFECT
     return exits.SUCCEEDED
+
+
+def _say(text: str) -> None:
+    """Print a line to standard error, if anybody is there to read it."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # a callback of an option
@@ -110,7 +130,7 @@ def run(
 
 def _failed(error: InputError | AutomaError) -> Exit:
     """Print what is wrong in one line; return what ends the command."""
-    typer.echo(f"automa: {error}", err=True)
+    _say(f"automa: {plain(str(error))}")
     return Exit(error.status if isinstance(error, InputError) else exits.BAD_INPUT)
 
 
@@ -132,17 +152,11 @@ def conformance(
     """
     try:
         _check_output(output)
-        if not folder.is_dir():
-            raise InputError(f"there is no folder {folder}", exits.USAGE)
         results = []
         for result in run_fixtures(folder, profile):
             results.append(result)
             if not as_json:
                 _print_result(result)
-        if not results:
-            raise InputError(
-                f"{folder} has no fixtures: expected behavior/, serialization/ or journal/ in it"
-            )
         found = summary(results)
         text = json.dumps(found, indent=2)
         for name, count in found["profiles"].items() if not as_json else ():
@@ -198,7 +212,8 @@ def _parse_value(text: str) -> Any:
         value = parse_json(text)
     except WireError:
         return text
-    return value if isinstance(value, list | dict) or json.dumps(value) == text else text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text if is_number and json.dumps(value) != text else value
 
 
 def _check_output(output: Path | None) -> None:
@@ -221,16 +236,27 @@ def _check_output(output: Path | None) -> None:
 def _view(*, quiet: bool) -> View:
     if quiet:
         return View()
-    console = Console(stderr=True)
+    console = quiet_console(stderr=True)
     return LiveView(console) if console.is_terminal else PlainView(console)
+
+
+class _LossyStream(io.TextIOBase):
+    """Standard error for those who must not fail where nobody reads it any more."""
+
+    def write(self, text: str) -> int:
+        """Write a text, or lose it."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
 
 
 def _run_watched(workflow: Workflow, state: dict[str, Any], run_id: str | None, view: View) -> WorkflowReport:
     """Run a workflow on an event loop of its own; signals cancel it, and it is undone.
 
+    What the steps print goes to standard error: standard output is the report's.
+
     Raises:
         AutomaError: Where it could not be started.
-        asyncio.CancelledError: Where it was cancelled before it began.
     """
 
     async def start() -> None:
@@ -241,12 +267,17 @@ def _run_watched(workflow: Workflow, state: dict[str, Any], run_id: str | None, 
             loop.add_signal_handler(number, _on_signal(task.cancel, number))
         await workflow.start_async(state, run_id=run_id, observers=[view])
 
-    with view, workflow:
+    with contextlib.redirect_stdout(_LossyStream()):
         try:
-            asyncio.run(start())
+            with view:
+                asyncio.run(start())
         except BaseException:  # an interruption: by then the run is closed, and the view has its report
             if view.report is None:
                 raise
+        try:
+            workflow.end()
+        except Exception as error:  # noqa: BLE001  # the run has ended; its report must not be lost
+            _say(f"automa: the workflow's end() raised {type(error).__name__}: {plain(text_of(error))}")
     assert view.report is not None  # noqa: S101  # a run ends with a report
     return view.report
 
@@ -266,10 +297,8 @@ def _on_signal(cancel: Callable[[], object], number: signal.Signals) -> Callable
             sys.stderr.write(f"automa: {number.name} {len(recent)} times: ended without undoing the rest\n")
             sys.stderr.flush()
             os._exit(128 + number)
-        sys.stderr.write(
-            f"automa: {number.name}: undoing what was done; {_SIGNALS_TO_END} in a row end at once\n"
-        )
         cancel()
+        _say(f"automa: {number.name}: undoing what was done; {_SIGNALS_TO_END} in a row end at once")
 
     return handle
 
@@ -280,17 +309,24 @@ def _print_report(report: WorkflowReport, form: ReportFormat, output: Path | Non
     Raises:
         InputError: Where it could not be written.
     """
-    if output is None:
-        _write_report(report, form, Console())
+    if output is not None:
+        try:
+            with output.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                _write_report(report, form, quiet_console(file=file, width=100, color_system=None))
+        except OSError as error:
+            _print_report(report, form, None)
+            raise InputError(
+                f"the report could not be written to {output}: {error}", exits.OUTPUT_FAILED
+            ) from None
         return
     try:
-        with output.open("w", encoding="utf-8") as file:
-            _write_report(report, form, Console(file=file, width=100))
+        _write_report(report, form, quiet_console())
+        sys.stdout.flush()
     except OSError as error:
-        _write_report(report, form, Console())
-        raise InputError(
-            f"the report could not be written to {output}: {error}", exits.OUTPUT_FAILED
-        ) from None
+        # Python would try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # whoever closes the pipe has read enough
+            raise InputError(f"the report could not be printed: {error}", exits.OUTPUT_FAILED) from None
 
 
 def _write_report(report: WorkflowReport, form: ReportFormat, console: Console) -> None:
@@ -298,4 +334,4 @@ def _write_report(report: WorkflowReport, form: ReportFormat, console: Console) 
         console.print(report_table(report))
     else:
         text = v0.to_json(report, indent=2) + "\n" if form is ReportFormat.JSON else v0.to_yaml(report)
-        console.out(text, end="", highlight=False)
+        console.file.write(text)

@@ -19,6 +19,10 @@ USAGE = 64
 """The command line is wrong (sysexits.h: EX_USAGE)."""
 BAD_INPUT = 65
 """The workflow, or what it was given, cannot be used; nothing was started (EX_DATAERR)."""
+DEFECT = 70
+"""Something went wrong in automa itself (EX_SOFTWARE)."""
+INTERRUPTED = 130
+"""Ctrl-C, before anything was started."""
 OUTPUT_FAILED = 74
 """The report could not be written (EX_IOERR)."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automa.cli.exits import USAGE, InputError
+from automa.errors import text_of
 from automa.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -27,24 +28,41 @@ def load_workflow(target: str) -> Workflow:
     Raises:
         InputError: Where there is no such file, module or workflow, or the import fails.
     """
-    source, _, name = target.partition(":")
+    source, name = _split(target)
     module = _load_file(Path(source)) if _is_file_name(source) else _load_module(source)
     workflows = {key: value for key, value in vars(module).items() if isinstance(value, Workflow)}
-    if name:
+    if name is not None:
         return _by_name(module, source, name, workflows)
     distinct = {id(workflow): key for key, workflow in reversed(workflows.items())}
     if not distinct:
         raise InputError(f"{source} has no workflow: assign a Workflow to a name in it")
     if len(distinct) > 1:
-        names = ", ".join(sorted(distinct.values()))
+        names = sorted(distinct.values())
         raise InputError(
-            f"{source} has several workflows ({names}): name one, as in {source}:{min(distinct.values())}"
+            f"{source} has several workflows ({', '.join(names)}): name one, as in {source}:{names[0]}"
         )
     return next(iter(workflows.values()))
 
 
+def _split(target: str) -> tuple[str, str | None]:
+    """Return source and name; a file may have a colon in its name."""
+    source, colon, name = target.rpartition(":")
+    if not colon or _exists(target):
+        return target, None
+    return source, name
+
+
+def _exists(source: str) -> bool:
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def _is_file_name(source: str) -> bool:
-    return source.endswith(".py") or "/" in source or Path(source).exists()
+    if source.endswith(".py") or "/" in source:
+        return True
+    return _exists(source) and not (Path(source) / "__init__.py").exists()  # a package is a module
 
 
 def _by_name(module: ModuleType, source: str, name: str, workflows: dict[str, Workflow]) -> Workflow:
@@ -59,15 +77,12 @@ def _by_name(module: ModuleType, source: str, name: str, workflows: dict[str, Wo
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.exists():
+    if not _exists(str(path)):
         raise InputError(f"there is no file {path}", USAGE)
     if not path.is_file():
         raise InputError(f"{path} is no file", USAGE)
-    name = (
-        path.stem
-        if path.stem.isidentifier() and path.stem not in sys.modules
-        else f"automa_target_{path.stem}"
-    )
+    stem = path.stem
+    name = stem if stem.isidentifier() and stem not in sys.modules else f"automa_target_{stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is no Python file: its name must end in .py", USAGE)
@@ -76,8 +91,10 @@ def _load_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))  # as for a script: what lies beside it can be imported
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{path} cannot be imported: {_describe(error, str(path))}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise InputError(f"{path} cannot be imported: {_describe(error, str(spec.origin))}") from error
     return module
 
 
@@ -85,22 +102,21 @@ def _load_module(name: str) -> ModuleType:
     sys.path.insert(0, "")
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and (name == missing or name.startswith(f"{missing}.")):
             raise InputError(f"there is no file and no module {name!r}", USAGE) from error
-        raise InputError(f"the module {name} cannot be imported: {_describe(error, name)}") from error
-    except (Exception, SystemExit) as error:
-        raise InputError(f"the module {name} cannot be imported: {_describe(error, name)}") from error
+        spec = importlib.util.find_spec(name) if "." not in name else None
+        origin = "" if spec is None else str(spec.origin)
+        raise InputError(f"the module {name} cannot be imported: {_describe(error, origin)}") from error
 
 
-def _describe(error: BaseException, source: str) -> str:
+def _describe(error: BaseException, origin: str) -> str:
     """Return an error and the line in the user's file at which it came up, in one line."""
-    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    text = f"{type(error).__name__}: {text_of(error)}".replace("\n", " ")
     if isinstance(error, SyntaxError):
         return text  # it names file and line itself
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).match(source)
-    ]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == origin]
     return f"line {lines[-1]}: {text}" if lines else text

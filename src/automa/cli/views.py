@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -12,15 +13,41 @@ from rich.text import Text
 
 from automa._core.records import Answered, Ended, Started
 from automa._core.status import Action, Outcome, Status
+from automa.errors import text_of
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from automa._core.records import Record
     from automa._core.reports import StepReport, WorkflowReport
 
 _STYLES = {Status.SUCCESS: "green", Status.FAILED: "bold red", Status.SKIPPED: "dim"}
 _MARKS = {Status.SUCCESS: "✓", Status.FAILED: "✗", Status.SKIPPED: "-"}
+
+
+class _QuietConsole(Console):
+    """A console that falls silent where nobody reads it any more, instead of ending the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from here on."""
+        self.quiet = True
+
+
+def quiet_console(**options: Any) -> Console:
+    """Return a console that harms nobody, however its stream behaves.
+
+    Args:
+        **options: What ``rich.console.Console`` takes.
+    """
+    return _QuietConsole(**options)
+
+
+def plain(text: str) -> str:
+    """Return a text with its control characters spelt out: a message must not steer the terminal."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
+        for character in text
+    )
 
 
 class View:
@@ -97,7 +124,7 @@ def _line(path: str, report: StepReport) -> Text:
     line = Text.assemble(
         (f"{_MARKS.get(report.status, '?')} ", _STYLES.get(report.status, "")),
         (f"{report.action:<8} ", "yellow" if back else "cyan"),
-        path,
+        plain(path),
     )
     if report.status is not Status.SUCCESS:
         line.append(f"  {report.status}", _STYLES.get(report.status, ""))
@@ -107,18 +134,20 @@ def _line(path: str, report: StepReport) -> Text:
 
 
 def _reason(report: StepReport) -> str:
-    return report.detail or "" if report.error is None else f"{type(report.error).__name__}: {report.error}"
+    if report.error is None:
+        return plain(report.detail or "")
+    return plain(f"{type(report.error).__name__}: {text_of(report.error)}")
 
 
 def report_table(report: WorkflowReport) -> RenderableType:
     """Return a report as a table with one row an action."""
-    table = Table(title=Text(report.headline, "bold"), title_justify="left", caption_justify="left")
+    table = Table(title=Text(plain(report.headline), "bold"), title_justify="left", caption_justify="left")
     for column in ("action", "step", "status"):
         table.add_column(column)
     table.add_column("took", justify="right")
     table.add_column("reason", overflow="fold")
     _add_rows(table, report, "")
-    table.caption = Text(_summary(report))
+    table.caption = Text(plain(_summary(report)))
     return table
 
 
@@ -128,7 +157,7 @@ def _add_rows(table: Table, report: WorkflowReport, indent: str) -> None:
         back = step.action is Action.ROLLBACK
         table.add_row(
             Text(step.action, "yellow" if back else "cyan"),
-            Text(indent + step.step_id),
+            Text(indent + plain(step.step_id)),
             Text(step.status, _STYLES.get(step.status, "")),
             took,
             Text(_reason(step)),

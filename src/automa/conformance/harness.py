@@ -51,15 +51,22 @@ def run_fixtures(folder: Path, profile: str | None = None) -> Iterator[Result]:
         profile: The only profile to run; None runs all.
 
     Raises:
-        WireError: Where the manifest cannot be read, or has no such profile.
+        WireError: Where there are no fixtures, or the manifest cannot be read or has no such profile.
     """
+    if not folder.is_dir():
+        raise WireError(f"there is no folder {folder}")
     profiles = _profiles(folder)
     if profile is not None and profile not in profiles:
         raise WireError(f"there is no profile {profile!r} (there are: {', '.join(profiles)})")
-    for name in profiles if profile is None else [profile]:
-        paths = {path for pattern in profiles[name] for path in folder.glob(_files_of(pattern))}
-        for path in sorted(paths):
-            yield Result(path.relative_to(folder).as_posix(), name, _check(path))
+    fixtures = [
+        (name, path)
+        for name in (profiles if profile is None else [profile])
+        for path in sorted({path for pattern in profiles[name] for path in folder.glob(_files_of(pattern))})
+    ]
+    if not fixtures:
+        raise WireError(f"{folder} has no fixtures: expected behavior/, serialization/ or journal/ in it")
+    for name, path in fixtures:
+        yield Result(path.relative_to(folder).as_posix(), name, _check(path))
 
 
 def summary(results: Iterable[Result]) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
-from automa._core.functions import needs_thread
+from automa._core.functions import close_awaitable, is_awaitable
 from automa._core.reports import WorkflowReport
 from automa._core.status import Action
-from automa.runtime.sync_driver import call_step, end_of
+from automa.runtime.sync_driver import call_step, end_of, publish
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -38,10 +39,10 @@ async def drive_async(walk: Walk, run: Run, listeners: Listeners) -> WorkflowRep
     Raises:
         BaseException: What interrupted the run, once it is closed.
     """
-    command = await _walk_on(walk, _advance(walk, None), listeners, until_rollback=True)
+    command = await _walk_on(walk, run, _advance(walk, None), listeners, until_rollback=True)
     if not isinstance(command, WorkflowReport):
-        rest = _walk_on(walk, command, listeners, until_rollback=False)
-        command, cancellation = await _uncancelled(rest)
+        rest = _walk_on(walk, run, command, listeners, until_rollback=False)
+        command, cancellation = await _uncancelled(_protected(rest))
         if cancellation is not None:
             run.interrupt(cancellation)
     assert isinstance(command, WorkflowReport)  # noqa: S101  # nothing stops the rest of the walk
@@ -49,13 +50,13 @@ async def drive_async(walk: Walk, run: Run, listeners: Listeners) -> WorkflowRep
 
 
 async def _walk_on(
-    walk: Walk, command: Command | WorkflowReport, listeners: Listeners, *, until_rollback: bool
+    walk: Walk, run: Run, command: Command | WorkflowReport, listeners: Listeners, *, until_rollback: bool
 ) -> Command | WorkflowReport:
     """Carry out a walk from a command on, to its report or to the first rollback."""
     while not isinstance(command, WorkflowReport):
         answer = None
         if isinstance(command, Append):
-            listeners.publish(command.records)
+            publish(listeners, run, command)
         elif until_rollback and command.ctx.action is Action.ROLLBACK:
             break
         else:
@@ -75,27 +76,48 @@ def _advance(walk: Walk, answer: object) -> Command | WorkflowReport:
 
 async def _deliver(delivery: Deliver) -> object:
     """Call a step, in a thread where it might block, and wait for its answer."""
-    if needs_thread(delivery.controller):
-        answer, cancellation = await _uncancelled(asyncio.to_thread(call_step, delivery))
-        if cancellation is not None:
-            return Interrupted(cancellation, answer)  # a thread cannot be cancelled: its answer counts
+    cancellation: BaseException | None = None
+    if delivery.might_block():
+        answer, cancellation = await _call_in_thread(delivery)
     else:
         answer = call_step(delivery)
-    if hasattr(answer, "__await__"):
+    if is_awaitable(answer):
+        if cancellation is not None:  # cancelled while the function worked that gave it
+            close_awaitable(answer)
+            return Raised(cancellation)
         try:
-            return await answer
+            return await answer  # type: ignore[misc]  # it is awaitable
         except BaseException as error:  # noqa: BLE001  # as in `call_step`
             return Raised(error)
-    return answer
+    return answer if cancellation is None else Interrupted(cancellation, answer)
 
 
-async def _uncancelled(work: Coroutine[Any, Any, Value]) -> tuple[Value, BaseException | None]:
-    """Wait for work in a task of its own; return what it gave, and the cancellation met meanwhile."""
-    task = asyncio.ensure_future(work)
+async def _call_in_thread(delivery: Deliver) -> tuple[object, BaseException | None]:
+    """Call a step in a thread; return its answer, and the cancellation met meanwhile.
+
+    A thread cannot be cancelled: its answer is waited for, and counts.
+    """
+    context = contextvars.copy_context()
+    try:
+        future = asyncio.get_running_loop().run_in_executor(None, context.run, call_step, delivery)
+    except RuntimeError as error:  # no thread can be had
+        return Raised(error), None
+    return await _uncancelled(future)
+
+
+async def _uncancelled(future: asyncio.Future[Value]) -> tuple[Value, BaseException | None]:
+    """Wait for a future to its end; return what it gave, and the cancellation met meanwhile."""
     cancellation: BaseException | None = None
-    while not task.done():
+    while not future.done():
         try:
-            await asyncio.wait([task])
+            await asyncio.wait([future])
         except asyncio.CancelledError as error:
             cancellation = cancellation or error
-    return task.result(), cancellation
+    return future.result(), cancellation
+
+
+def _protected(work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
+    """Start a task that whoever cancels all tasks of the loop, as its shutdown does, does not find."""
+    task = asyncio.ensure_future(work)
+    asyncio._unregister_task(task)  # noqa: SLF001  # documented for those who implement tasks
+    return task

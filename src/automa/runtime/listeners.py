@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 from automa._core.records import Answered, Ended, Started
 from automa._core.status import Status
+from automa.errors import repr_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
@@ -49,25 +51,36 @@ class Listeners:
         self._run_id = run_id
         self.hears_steps: bool = bool(self._observers) or logger.isEnabledFor(logging.INFO)
 
-    def publish(self, records: list[Record]) -> None:
-        """Pass on records that have been written."""
+    def publish(self, records: list[Record]) -> BaseException | None:
+        """Pass on records that have been written; return what interrupted a listener, if anything did.
+
+        A listener that raises does no harm: the run goes on, and the log says who raised. What is
+        no `Exception`, such as Ctrl-C that arrives just then, is meant for the run.
+        """
+        interruption: BaseException | None = None
         for record in records:
-            self._log(record)
-            for observer in self._observers:
+            for hears in (self._log, *(observer.on_record for observer in self._observers)):
                 try:
-                    observer.on_record(record)
-                except Exception:
-                    self._logger.exception("[%s] observer %r raised; the run goes on", self._run_id, observer)
+                    hears(record)
+                except (Exception, SystemExit):  # a console whose reader has gone raises the latter
+                    with contextlib.suppress(Exception):
+                        self._logger.exception("[%s] %r raised; the run goes on", self._run_id, hears)
+                except BaseException as error:  # noqa: BLE001  # it is given to the run
+                    interruption = interruption or error
+        return interruption
 
     def _log(self, record: Record) -> None:
         match record:
             case Started(path, action):
                 self._logger.debug("[%s %s] %s", self._run_id, path, action)
             case Answered(path, report) if report.status is Status.FAILED:
-                self._logger.error("[%s %s] %s FAILED: %r", self._run_id, path, report.action, report.error)
+                self._logger.error(
+                    "[%s %s] %s FAILED: %s", self._run_id, path, report.action, repr_of(report.error)
+                )
             case Answered(path, report):
                 reason = f": {report.detail}" if report.detail else ""
                 self._logger.info("[%s %s] %s %s%s", self._run_id, path, report.action, report.status, reason)
             case Ended(report):
                 level = logging.ERROR if report.status is Status.FAILED else logging.INFO
-                self._logger.log(level, "[%s] %s", self._run_id, report.headline)
+                if self._logger.isEnabledFor(level):
+                    self._logger.log(level, "[%s] %s", self._run_id, report.headline)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
-from automa._core.commands import Append, Command, Deliver, Raised
-from automa._core.functions import close_awaitable
+from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
+from automa._core.functions import close_awaitable, is_awaitable
+from automa._core.status import Action
 from automa.errors import AsyncStepError
+from automa.runtime.interrupts import InterruptGuard
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,24 +36,61 @@ def drive(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
         BaseException: What interrupted the run, once it is closed.
     """
     answer: object = None
-    while True:
-        try:
-            command = walk.send(answer)
-        except StopIteration as stop:
-            return end_of(run, stop.value)
-        if isinstance(command, Append):
-            listeners.publish(command.records)
-            answer = None
-        else:
-            answer = call_step(command)
-            if hasattr(answer, "__await__"):
-                answer = _refuse_awaitable(command, answer)
+    with InterruptGuard() as guard:
+        while True:
+            try:
+                command = walk.send(answer)
+            except StopIteration as stop:
+                report: WorkflowReport = stop.value
+                break
+            if isinstance(command, Append):
+                publish(listeners, run, command)
+                answer = None
+            else:
+                answer = _call_guarded(command, guard)
+            if guard.pending is not None:
+                answer = _interrupted(answer, run, guard)
+    held_back = guard.take_pending()
+    if held_back is not None:
+        run.interrupt(held_back)
+    return end_of(run, report)
+
+
+def _call_guarded(delivery: Deliver, guard: InterruptGuard) -> object:
+    """Call a step; Ctrl-C comes through to its work, not to its undo."""
+    try:
+        guard.is_open = delivery.ctx.action is not Action.ROLLBACK
+        answer = call_step(delivery)
+        guard.is_open = False
+    except KeyboardInterrupt as error:  # it came up around the call
+        guard.is_open = False
+        return Raised(error)
+    guard.is_open = False
+    return _refuse_awaitable(delivery, answer) if is_awaitable(answer) else answer
+
+
+def _interrupted(answer: object, run: Run, guard: InterruptGuard) -> object:
+    """Tell the relay of a Ctrl-C that was held back; what the step answered counts all the same."""
+    held_back = guard.take_pending()
+    assert held_back is not None  # noqa: S101  # the caller has seen it
+    if answer is None:
+        run.interrupt(held_back)
+        return None
+    return Interrupted(held_back, answer)
+
+
+def publish(listeners: Listeners, run: Run, command: Append) -> None:
+    """Let the listeners hear of records; what interrupts one of them interrupts the run."""
+    interruption = listeners.publish(command.records)
+    if interruption is not None:
+        run.interrupt(interruption)
 
 
 def end_of(run: Run, report: WorkflowReport) -> WorkflowReport:
     """Return the report, or raise what interrupted the run, with a word on how the run ended."""
     if run.interruption is not None:
-        run.interruption.add_note(f"run {run.run_id}: {report.headline}")
+        with contextlib.suppress(Exception):  # it may be of a class that takes no notes
+            run.interruption.add_note(f"run {run.run_id}: {report.headline}")
         raise run.interruption
     return report
 

@@ -61,13 +61,13 @@ def from_dict(document: Mapping[str, Any]) -> WorkflowReport:
 
 
 def to_json(report: WorkflowReport, *, indent: int | None = None) -> str:
-    """Write a report as JSON.
+    """Write a report as JSON, in ASCII: it can go anywhere.
 
     Args:
         report: The report.
         indent: How many spaces to indent by; None puts all on one line.
     """
-    return json.dumps(to_dict(report), indent=indent, ensure_ascii=False)
+    return json.dumps(to_dict(report), indent=indent)
 
 
 def from_json(text: str | bytes) -> WorkflowReport:
@@ -107,8 +107,7 @@ def _step_to_dict(report: StepReport) -> dict[str, Any]:
         "status": report.status.value,
         "reason": {"Error": None if report.error is None else _error_to_dict(encode_error(report.error))},
         "metadata": {
-            name: base64.b64encode(value.encode() if isinstance(value, str) else value).decode("ascii")
-            for name, value in report.metadata.items()
+            name: base64.b64encode(_bytes(value)).decode("ascii") for name, value in report.metadata.items()
         },
     }
 
@@ -131,6 +130,11 @@ def _step_from_dict(document: Any, place: str) -> StepReport:
         expect(name, str, f"{place}.metadata")
         report.metadata[name] = _read_bytes(value, f"{place}.metadata[{name!r}]")
     return report
+
+
+def _bytes(value: str | bytes) -> bytes:
+    # A file's name may hold bytes that are no text (PEP 383): they must not stop the report.
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
 def _read_bytes(value: Any, place: str) -> bytes:
@@ -159,11 +163,21 @@ def _read_time(document: Mapping[str, Any], key: str, place: str) -> datetime | 
 def _error_to_dict(error: EncodedError) -> dict[str, Any]:
     """Return an error as the Go package writes it: a leaf, or a wrapper around its cause."""
     document: dict[str, Any] = {}
-    for link in reversed(error.chain()):
+    chain = error.chain()
+    if len(chain) > _MOST_CAUSES:  # each nests three levels deeper, which readers do not follow for ever
+        last = chain[_MOST_CAUSES - 1]
+        left_out = len(chain) - _MOST_CAUSES
+        chain[_MOST_CAUSES - 1 :] = [
+            last._replace(message=f"{last.message} ({left_out} more causes, the first: {chain[-1].message})")
+        ]
+    for link in reversed(chain):
         details = {"original_type_name": link.type, "error_type_mark": {"family_name": link.type}}
         body: dict[str, Any] = {"message": link.message, "details": details}
         document = {"wrapper": {"cause": {"Error": document}, **body}} if document else {"leaf": body}
     return document
+
+
+_MOST_CAUSES = 50
 
 
 def _error_from_dict(document: dict[str, Any], place: str) -> EncodedError:

@@ -17,7 +17,7 @@ from automa._core.reports import StepReport, WorkflowReport
 from automa._core.state import State
 from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, Status
 from automa._core.steps import Step
-from automa.errors import RemoteError, Skip, WireError, WorkflowDefinitionError
+from automa.errors import RemoteError, Skip, WireError, WorkflowDefinitionError, text_of
 from automa.wire import documents
 from automa.wire.documents import expect, field
 
@@ -76,9 +76,9 @@ def report_to_dict(report: WorkflowReport) -> dict[str, Any]:
         node["detail"] = report.detail
     if report.metadata:
         node["metadata"] = _metadata_to_dict(report.metadata)
-    if report.message is not None:
-        node["error"] = report.message
-    elif error is not None:
+    if report.own_error is not None:
+        error = report.own_error
+    if error is not None:
         node["error"] = _error_text(error)
     steps = _tree(report.step_reports)
     if steps:
@@ -100,7 +100,7 @@ def report_from_dict(document: Mapping[str, Any]) -> WorkflowReport:
     steps = _children(document, place)
     report = WorkflowReport(field(document, "id", str, place), [step.step_id for step in steps])
     report.action, report.status, report.start_time, report.end_time = _common(document, place)
-    report.message = _optional(document, "error", place)
+    report.own_error = _error(document, place)
     report.detail = _optional(document, "detail", place)
     report.metadata.update(_metadata(document, place))
     report.execution_mode, report.rollback_mode = _modes_from_dict(document, place)
@@ -166,7 +166,7 @@ def _node(
 
 
 def _error_text(error: BaseException) -> str:
-    return str(error) if isinstance(error, RemoteError) else str(error) or type(error).__name__
+    return text_of(error) if isinstance(error, RemoteError) else text_of(error) or type(error).__name__
 
 
 def _metadata_to_dict(metadata: Mapping[str, str | bytes]) -> dict[str, str]:
@@ -222,8 +222,7 @@ def _step_from_dict(document: Any, place: str, step_id: str | None = None) -> St
         report = StepReport(field(document, "id", str, place), action)
     report.status, report.start_time, report.end_time = status, start, end
     report.detail = _optional(document, "detail", place)
-    error = _optional(document, "error", place)
-    report.error = None if error is None else RemoteError(error)
+    report.error = _error(document, place)
     report.metadata.update(_metadata(document, place))
     report.modes = _modes_from_dict(document, place)
     if field(document, "isWorkflow", bool, place):
@@ -231,7 +230,7 @@ def _step_from_dict(document: Any, place: str, step_id: str | None = None) -> St
         nested = report.workflow = WorkflowReport(report.step_id, [step.step_id for step in steps])
         nested.action, nested.status, nested.start_time, nested.end_time = action, status, start, end
         nested.execution_mode, nested.rollback_mode = report.modes
-        nested.message = error
+        nested.own_error = report.error
         nested.step_reports = _in_order(steps, document, place)
         nested.outcome = _outcome(nested)
     return report
@@ -273,6 +272,11 @@ def _word(words: Mapping[str, Member], name: str, document: Mapping[str, Any], p
     return words[word]
 
 
+def _error(document: Mapping[str, Any], place: str) -> RemoteError | None:
+    text = _optional(document, "error", place)
+    return None if text is None else RemoteError(text)
+
+
 def _optional(document: Mapping[str, Any], name: str, place: str) -> str | None:
     text: str | None = expect(document.get(name), (str, type(None)), f"{place}.{name}")
     return text
@@ -288,7 +292,7 @@ def _outcome(report: WorkflowReport) -> Outcome:
 
 def report_to_json(report: WorkflowReport, *, indent: int | None = None) -> str:
     """Write a report as JSON; see `report_to_dict`."""
-    return json.dumps(report_to_dict(report), indent=indent, ensure_ascii=False)
+    return json.dumps(report_to_dict(report), indent=indent)
 
 
 def report_from_json(text: str | bytes) -> WorkflowReport:
@@ -350,7 +354,7 @@ def _exact(value: Any) -> Any:
 
 def state_to_json(snapshot: Snapshot, *, indent: int | None = None) -> str:
     """Write a state as JSON; see `state_to_dict`."""
-    return json.dumps(state_to_dict(snapshot), indent=indent, ensure_ascii=False)
+    return json.dumps(state_to_dict(snapshot), indent=indent)
 
 
 def state_from_json(text: str | bytes) -> Snapshot:

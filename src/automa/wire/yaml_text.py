@@ -17,8 +17,10 @@ class _Loader(yaml.SafeLoader):
     """Reads plain values; leaves times as texts, since PyYAML's drop digits and zones."""
 
 
+_LEFT_AS_TEXTS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}  # the latter: a lone =
+
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _LEFT_AS_TEXTS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -47,22 +49,23 @@ def parse(text: str | bytes) -> Any:
         WireError: Where the text is no YAML, nests too deeply or has aliases.
     """
     try:
-        depth = 0
-        for event in yaml.parse(text, _Loader):
-            if isinstance(event, yaml.AliasEvent):
-                raise WireError(f"line {_line_of(event)}: aliases are not allowed in the YAML document")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise WireError(f"line {_line_of(event)}: the YAML document nests too deeply")
+        _check_events(text)
         return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-    ) as error:  # values that only look like numbers raise the latter
-        if isinstance(error, WireError):
-            raise
-        raise WireError(f"no YAML document: {error}") from None
+    except WireError:
+        raise
+    except Exception as error:  # noqa: BLE001  # besides its own, PyYAML lets errors of all kinds through
+        raise WireError(f"no YAML document: {type(error).__name__}: {error}") from None
+
+
+def _check_events(text: str | bytes) -> None:
+    """Refuse, before anything is built, what nests too deeply or has aliases."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise WireError(f"line {_line_of(event)}: aliases are not allowed in the YAML document")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise WireError(f"line {_line_of(event)}: the YAML document nests too deeply")
 
 
 def _line_of(event: yaml.Event) -> int:
