@@ -123,7 +123,7 @@ class Workflow:
             RunIdError: Where the run id is not of that form; nothing was started.
             BaseException: What interrupted the run (``KeyboardInterrupt``, say), once it is closed.
         """
-        async_steps = self._definition.async_steps()
+        async_steps = self._definition.async_steps
         if async_steps:
             raise AsyncStepError(
                 f"workflow {self.id!r} has the async step {async_steps[0]!r}: start it with start_async"

@@ -22,6 +22,7 @@ class Plan:
     """A step, or a workflow where it has steps."""
 
     id: str
+    prepare: str = "none"  # ok | fail | skip | none; of a step, or of a nested workflow
     run: str = "ok"  # ok | fail | skip | none
     undo: str = "ok"  # ok | fail | skip | none
     way: str = "functions"
@@ -38,10 +39,14 @@ class Told:
     reports: list = field(default_factory=list)
 
 
+PREPARES = st.sampled_from(("none", "none", "none", "ok", "fail", "skip"))
+
+
 def leaves(is_async):
     return st.builds(
         Plan,
         id=st.just(""),
+        prepare=PREPARES,
         run=st.sampled_from(("ok", "ok", "ok", "fail", "skip", "none")),
         undo=st.sampled_from(("ok", "ok", "fail", "skip", "none")),
         way=st.sampled_from(WAYS),
@@ -53,7 +58,7 @@ def nested(leaf, depth):
     if depth == 0:
         return leaf
     inner = st.lists(nested(leaf, depth - 1), max_size=4)
-    return st.one_of(leaf, leaf, st.builds(Plan, id=st.just(""), steps=inner))
+    return st.one_of(leaf, leaf, st.builds(Plan, id=st.just(""), prepare=PREPARES, steps=inner))
 
 
 @st.composite
@@ -87,7 +92,7 @@ def behaviour(plan, kind, path, calls):
             raise BoomError(f"{kind} {path}")
         if what == "skip":
             raise Skip("as planned")
-        return f"result of {path}"
+        return {"prepared": path} if kind == "prepare" else f"result of {path}"
 
     async def act_async(ctx):
         await asyncio.sleep(0)
@@ -102,13 +107,16 @@ def build_steps(steps, calls, prefix=""):
 
 def build(plan, calls, prefix):
     path = prefix + plan.id
+    prepare = behaviour(plan, "prepare", path, calls)
     if plan.steps is not None:
-        return Workflow(plan.id, build_steps(plan.steps, calls, f"{path}/"))
+        return Workflow(plan.id, build_steps(plan.steps, calls, f"{path}/"), prepare=prepare)
     run, undo = behaviour(plan, "run", path, calls), behaviour(plan, "undo", path, calls)
     if plan.way == "functions":
-        return Step(plan.id, run=run, undo=undo)
+        return Step(plan.id, run=run, undo=undo, prepare=prepare)
     if plan.way == "subclass":
         methods = {}
+        if prepare:
+            methods["saga_prepare"] = (lambda self, ctx: prepare(ctx)) if plan.is_async else (lambda self: prepare())
         if run:
             methods["saga_run"] = (lambda self, ctx: run(ctx)) if plan.is_async else (lambda self: run())
         if undo:
@@ -116,8 +124,9 @@ def build(plan, calls, prefix):
         return type("Subclass", (Step,), methods)(plan.id)
     controllers = {True: AsyncControllers, False: Controllers}[plan.is_async]
     if plan.way == "plain object":
+        plan.prepare = "none"  # a step that is no `Step` has none
         return type("Plain", (controllers, PlainObject), {})(plan, run, undo)
-    return type("Overriding", (controllers, StepBase), {})(plan, run, undo)
+    return type("Overriding", (controllers, StepBase), {})(plan, run, undo, prepare)
 
 
 class PlainObject:
@@ -131,8 +140,8 @@ class PlainObject:
 class StepBase(Step):
     """A `Step` whose controllers are its own."""
 
-    def __init__(self, plan, run, undo):
-        super().__init__(plan.id)
+    def __init__(self, plan, run, undo, prepare):
+        super().__init__(plan.id, prepare=prepare)
         self.plan, self.run_function, self.undo_function = plan, run, undo
 
 
@@ -216,7 +225,13 @@ def expected(steps, mode="rollback", rollback_mode="continue", prefix=""):
     halted = False
     for plan in steps:
         path = prefix + plan.id
-        if plan.steps is not None:
+        if plan.prepare != "none":
+            told.calls.append(f"prepare {path}")
+        if plan.prepare in {"fail", "skip"}:  # it is not run, and its rollback, if it comes to that, is skipped
+            inner = None if plan.steps is None else []
+            told.reports.append((plan.id, "prepare", STATUS[plan.prepare], inner))
+            failed, undone_already = plan.prepare == "fail", False
+        elif plan.steps is not None:
             inner, halted = expected(plan.steps, mode, rollback_mode, f"{path}/")
             told.calls += inner.calls
             told.reports.append((plan.id, "run", inner.status, inner.reports))
@@ -246,6 +261,9 @@ def undo_all(plans_that_ran, prefix, told, rollback_mode):
     """Undo the last first; return whether a failed undo has halted that."""
     for plan in reversed(plans_that_ran):
         path = prefix + plan.id
+        if plan.prepare in {"fail", "skip"}:
+            told.reports.append((plan.id, "rollback", "SKIPPED", None))
+            continue
         if plan.steps is None:
             undone = undo(plan, path, told)
             halted = not undone and rollback_mode == "stop"

@@ -28,26 +28,25 @@ def event_of_run(
     rollback, which makes two reports, a `Failure` to the step before.
     """
     if not isinstance(answer, Handoff):
-        return _not_a_handoff(workflow_run, step_run, answer)
-    event, reports = answer.event, answer.event.added if isinstance(answer.event, Event) else ()
+        return _not_a_handoff(step_run, answer)
+    event = answer.event
     if isinstance(event, Success):
-        receiver, actions = workflow_run.step_at(step_run.index + 1), _RAN
-        ended = len(reports) == 1 and reports[0].status in _WENT_WELL
-    elif len(reports) == 1:
-        receiver, actions = step_run.step, _RAN
-        ended = _has_failed(reports[0])
+        after = step_run.index + 1
+        receiver = workflow_run.steps[after].step if after < workflow_run.count else None
+        if answer.to is receiver and event.base is sent.base and len(event.added) == 1:
+            report = event.added[0]
+            if report.action is RUN and report.step_id == step_run.id and report.status in _WENT_WELL:
+                return event
+    elif isinstance(event, Failure):
+        reports = event.added
+        is_twofold = len(reports) > 1
+        receiver = workflow_run.step_at(step_run.index - 1) if is_twofold else step_run.step
+        actions = _RAN_AND_ROLLED_BACK if is_twofold else _RAN
+        if answer.to is receiver and event.base is sent.base and _are_own(reports, step_run, actions):
+            return event
     else:
-        receiver, actions = workflow_run.step_at(step_run.index - 1), _RAN_AND_ROLLED_BACK
-        ended = len(reports) == 2 and _has_failed(reports[0]) and reports[1].status is not UNDEFINED  # noqa: PLR2004
-    if (
-        ended
-        and answer.to is receiver
-        and isinstance(event, Success | Failure)
-        and _are_own(reports, step_run, actions)
-        and event.base is sent.base
-    ):
-        return event
-    return _illegal(workflow_run, step_run, answer, "run", receiver)
+        receiver = workflow_run.step_at(step_run.index + 1)
+    return _illegal(step_run, answer, "run", receiver)
 
 
 def event_of_rollback(
@@ -58,51 +57,38 @@ def event_of_rollback(
     Legal is a `Failure` to the step before.
     """
     if not isinstance(answer, Handoff):
-        return _not_a_handoff(workflow_run, step_run, answer)
+        return _not_a_handoff(step_run, answer)
     event, receiver = answer.event, workflow_run.step_at(step_run.index - 1)
-    if (
-        isinstance(event, Failure)
-        and answer.to is receiver
-        and len(event.added) == 1
-        and event.added[0].status is not UNDEFINED
-        and _are_own(event.added, step_run, _ROLLED_BACK)
-        and event.base is sent.base
-    ):
-        return event
-    return _illegal(workflow_run, step_run, answer, "rollback", receiver)
+    if isinstance(event, Failure) and answer.to is receiver and event.base is sent.base:  # noqa: SIM102
+        if _are_own(event.added, step_run, _ROLLED_BACK):
+            return event
+    return _illegal(step_run, answer, "rollback", receiver)
 
 
 _WENT_WELL = (SUCCESS, SKIPPED)
 
 
-def _has_failed(report: StepReport) -> bool:
-    return report.status is FAILED and report.error is not None
-
-
 def _are_own(reports: tuple[StepReport, ...], step_run: StepRun, actions: tuple[Action, ...]) -> bool:
-    """Whether reports are a step's own, of these actions."""
-    first, last = reports[0], reports[-1]
-    return (
-        first.step_id == last.step_id == step_run.id
-        and first.action is actions[0]
-        and last.action is actions[-1]
-    )
+    """Whether reports are closed ones of a step's own, of these actions."""
+    if len(reports) != len(actions):
+        return False
+    for report, action in zip(reports, actions, strict=True):
+        if report.action is not action or report.step_id != step_run.id or report.status is UNDEFINED:
+            return False
+        if action is RUN and (report.status is not FAILED or report.error is None):
+            return False
+    return True
 
 
-def _not_a_handoff(workflow_run: WorkflowRun, step_run: StepRun, answer: object) -> BaseException:
+def _not_a_handoff(step_run: StepRun, answer: object) -> BaseException:
     if isinstance(answer, Raised):
         return answer.error
-    path = workflow_run.path_of(step_run)
-    return IllegalHandoff(f"step {path} answered with {repr_of(answer)}, not with a Handoff")
+    return IllegalHandoff(f"step {step_run.path} answered with {repr_of(answer)}, not with a Handoff")
 
 
-def _illegal(
-    workflow_run: WorkflowRun, step_run: StepRun, answer: Handoff, action: str, receiver: object
-) -> IllegalHandoff:
+def _illegal(step_run: StepRun, answer: Handoff, action: str, receiver: object) -> IllegalHandoff:
     event = answer.event
-    what = (
-        f"step {workflow_run.path_of(step_run)}: its {action} handed {_article(event)} to {_name(answer.to)}"
-    )
+    what = f"step {step_run.path}: its {action} handed {_article(event)} to {_name(answer.to)}"
     if isinstance(event, Event):
         told = ", ".join(f"{report.action} {report.step_id} {report.status}" for report in event.added)
         what += f", with {f'the reports: {told}' if told else 'no report'}"

@@ -54,7 +54,7 @@ class Context:
     @property
     def path(self) -> str:
         """The ids from the root's step down to this one, joined by ``/``."""
-        return self._workflow_run.path_of(self._step_run)
+        return self._step_run.path
 
     @property
     def shared(self) -> State:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterable
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from automa._core.functions import (
     SagaPrepare,
@@ -64,18 +65,12 @@ class Definition:
         self.steps: tuple[AtomicStep | Composite, ...] = tuple(steps)
         self.mode: ExecutionMode = _mode(ExecutionMode, mode, id)
         self.rollback_mode: RollbackMode = _mode(RollbackMode, rollback_mode, id)
-        self.nested: dict[int, Definition] = {}
-        for index, step in enumerate(self.steps):
-            what = f"step {index + 1} of workflow {id!r}"
-            nested = None if isinstance(step, Step) else getattr(step, "definition", None)
-            if isinstance(nested, Definition):
-                self.nested[index] = nested
-            else:
-                _check_step(step, what)
-            check_id(step.id, what)
-        self.step_ids: list[str] = [step.id for step in self.steps]
-        self.parts: list[str] = [part_of(step_id) for step_id in self.step_ids]
-        self.depth: int = 1 + max((nested.depth for nested in self.nested.values()), default=0)
+        self.entries: list[Entry] = [
+            _entry(step, f"step {position} of workflow {id!r}")
+            for position, step in enumerate(self.steps, start=1)
+        ]
+        self.step_ids: list[str] = [entry.id for entry in self.entries]
+        self.depth: int = 1 + max((entry.nested.depth for entry in self.entries if entry.nested), default=0)
         if self.depth > MAX_DEPTH:
             raise WorkflowDefinitionError(f"workflow {id!r} nests deeper than {MAX_DEPTH} levels")
         self._check_unique()
@@ -103,15 +98,41 @@ class Definition:
                     f"workflow {self.id!r} has the step id {step_id!r} twice, at {first} and {position}"
                 )
 
+    @functools.cached_property
     def async_steps(self) -> list[str]:
-        """Return the paths of the steps that need an event loop, as far as can be told without a call."""
+        """The paths of the steps that need an event loop, as far as can be told without a call."""
         paths = [] if self.prepare is None or not self.prepare.is_async else ["prepare"]
-        for index, step in enumerate(self.steps):
-            if index in self.nested:
-                paths += [f"{step.id}/{path}" for path in self.nested[index].async_steps()]
+        for step, step_id, _, nested in self.entries:
+            if nested is not None:
+                paths += [f"{step_id}/{path}" for path in nested.async_steps]
             elif step.is_async if isinstance(step, Step) else has_async_controller(step):
-                paths.append(step.id)
+                paths.append(step_id)
         return paths
+
+
+class Entry(NamedTuple):
+    """A step of a workflow, and what its runs need to know of it at once.
+
+    Attributes:
+        step: The step as it was given.
+        id: Its id.
+        part: Its part of a path.
+        nested: Its definition, where it is a workflow.
+    """
+
+    step: Any
+    id: str
+    part: str
+    nested: Definition | None
+
+
+def _entry(step: Any, what: str) -> Entry:
+    nested = None if isinstance(step, Step) else getattr(step, "definition", None)
+    if not isinstance(nested, Definition):
+        nested = None
+        _check_step(step, what)
+    check_id(step.id, what)
+    return Entry(step, step.id, part_of(step.id), nested)
 
 
 def _check_step(step: Any, what: str) -> None:

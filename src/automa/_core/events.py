@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from automa._core import clock
 from automa._core.status import FAILED, ROLLBACK, RUN, SKIPPED, SUCCESS
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Success(Event):
     @classmethod
     def of(cls, prev_success: Success, report: StepReport) -> Success:
         """Return the event of a step that succeeded (seed: NewSuccess)."""
-        report.close(RUN, SUCCESS)
+        report.action, report.status, report.end_time = RUN, SUCCESS, clock.now()
         return cls(prev_success.base, (*prev_success.added, report))
 
     @classmethod

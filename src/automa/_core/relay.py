@@ -34,6 +34,7 @@ from automa.errors import Skip, StateError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from automa._core.definition import Definition
     from automa._core.reports import WorkflowReport
     from automa._core.state import State
 
@@ -64,10 +65,11 @@ def relay(workflow_run: WorkflowRun) -> Generator[Command, Any, WorkflowReport]:
 
 def _carry(workflow_run: WorkflowRun, index: int, event: AnyEvent) -> Generator[Command, Any, None]:
     """Carry an event from step to step, forward or backward, until it leaves the workflow."""
-    run, nested = workflow_run.run, workflow_run.definition.nested
+    run = workflow_run.run
     while 0 <= index < workflow_run.count:
         step_run = workflow_run.reach(index)
-        if index in nested or step_run.state is _NOT_RUN or getattr(step_run.step, "prepare_function", None):
+        step = step_run.step
+        if step_run.definition or step_run.state is _NOT_RUN or getattr(step, "prepare_function", None):
             onward = yield from _detour(workflow_run, step_run, event)
             if onward is not None:
                 index, event = onward
@@ -82,7 +84,7 @@ def _carry(workflow_run: WorkflowRun, index: int, event: AnyEvent) -> Generator[
         if forward and run.interruption is not None:  # met while the record was written
             answer: object = Raised(run.interruption)
         else:
-            answer = yield Deliver(step_run.step.run if forward else step_run.step.rollback, ctx, event)
+            answer = yield Deliver(step.run if forward else step.rollback, ctx, event)
         if isinstance(answer, Interrupted):
             run.interrupt(answer.error)
             answer = answer.answer
@@ -102,8 +104,8 @@ def _detour(
         if step_run.nested is not None:
             return (yield from _undo_nested(workflow_run, step_run, step_run.nested, event))
         return None
-    if step_run.index in workflow_run.definition.nested:
-        return (yield from _run_nested(workflow_run, step_run, event))
+    if step_run.definition is not None:
+        return (yield from _run_nested(workflow_run, step_run, step_run.definition, event))
     return (yield from _prepare(workflow_run, step_run, event))
 
 
@@ -224,10 +226,13 @@ def _accept_run(
     _record(workflow_run, step_run, event, ctx)
     if isinstance(event, Success):
         step_run.state = _COMPLETED
-        workflow_run.run.results[workflow_run.path_of(step_run)] = reports[0].result
+        run = workflow_run.run
+        run.results[step_run.path] = reports[0].result
+        if run.interruption is None:
+            return step_run.index + 1, event
         return _after_success(workflow_run, step_run, event)
     if reports[0].result is not None:  # it returned, and failed for another reason: its undo needs that
-        workflow_run.run.results[workflow_run.path_of(step_run)] = reports[0].result
+        workflow_run.run.results[step_run.path] = reports[0].result
     step_run.state = StepState.FAILED
     if len(reports) > 1:  # it has called its own rollback
         step_run.state = _state_after_rollback(reports[1])
@@ -254,7 +259,7 @@ def _accept_rollback(
 
 
 def _run_nested(
-    workflow_run: WorkflowRun, step_run: StepRun, sent: Success
+    workflow_run: WorkflowRun, step_run: StepRun, definition: Definition, sent: Success
 ) -> Generator[Command, Any, Onward]:
     """Walk a nested workflow forward, as one step of the workflow around it.
 
@@ -262,7 +267,7 @@ def _run_nested(
     """
     report = StepReport(step_run.id, RUN)
     _announce(workflow_run, step_run, report)
-    nested = step_run.nested = workflow_run.nest(step_run)
+    nested = step_run.nested = workflow_run.nest(step_run, definition)
     if (yield from _prepare_workflow(nested)):
         yield from _carry(nested, 0, Success.start_trigger(nested.report))
     _close(nested)
@@ -273,7 +278,7 @@ def _run_nested(
             success = Success.skipped(sent, report, action)
             report.detail = nested.report.detail
         else:
-            report.result = workflow_run.run.results[workflow_run.path_of(step_run)] = nested.report.results
+            report.result = workflow_run.run.results[step_run.path] = nested.report.results
             success = Success.of(sent, report)
         step_run.state = _NOT_RUN if nested.is_skipped else _COMPLETED
         _record(workflow_run, step_run, success)
@@ -354,11 +359,10 @@ def _record(
     reports = event.added
     if ctx is not None and reports[0] is not ctx.report:  # a controller of its own may bring its own report
         reports[0].adopt_metadata(ctx.report)
-    for report in reports:
-        report.modes = workflow_run.modes
-    workflow_run.report.step_reports += reports
+    reports[0].modes = reports[-1].modes = workflow_run.modes
+    workflow_run.report.step_reports.extend(reports)
     if workflow_run.run.is_heard:
-        path = workflow_run.path_of(step_run)
+        path = step_run.path
         workflow_run.run.unwritten += [Answered(path, report) for report in reports]
     event.added = ()
 
@@ -366,7 +370,7 @@ def _record(
 def _announce(workflow_run: WorkflowRun, step_run: StepRun, report: StepReport) -> None:
     """Line up the record that a nested workflow starts; it is written with its first step's."""
     if workflow_run.run.is_heard:
-        workflow_run.run.unwritten.append(Started(workflow_run.path_of(step_run), report.action))
+        workflow_run.run.unwritten.append(Started(step_run.path, report.action))
 
 
 def _close(workflow_run: WorkflowRun) -> None:

@@ -108,18 +108,22 @@ class StepRun:
     """What a run knows of one step: its copy and where it stands.
 
     Attributes:
+        path: The ids from the root's step down to this one, escaped and joined by ``/``.
         step: The copy of the step made for this run; a nested workflow stands for itself.
+        definition: The definition of the nested workflow, where the step is one.
         delta: What the step changed in the shared state.
         local: The state of this step alone, made when first asked for.
         nested: The run of the nested workflow, once it has begun.
     """
 
-    __slots__ = ("delta", "id", "index", "local", "nested", "state", "step")
+    __slots__ = ("definition", "delta", "id", "index", "local", "nested", "path", "state", "step")
 
-    def __init__(self, id: str, index: int, step: Any) -> None:
+    def __init__(self, id: str, path: str, index: int, step: Any, definition: Definition | None) -> None:
         self.id: str = id
+        self.path: str = path
         self.index: int = index
         self.step: Any = step
+        self.definition: Definition | None = definition
         self.state: StepState = _PENDING
         self.delta: Delta | None = None
         self.local: State | None = None
@@ -134,20 +138,8 @@ class StepRun:
         return invalid
 
 
-def _copy(step: Any) -> Any:
-    """Return a shallow copy of a step; ``__copy__`` decides how, where a class has one.
-
-    Where that fails, although it went well when the workflow was built, the step fails in its run.
-    """
-    try:
-        copy_itself = getattr(step, "__copy__", None)
-        return copy.copy(step) if copy_itself is None else copy_itself()
-    except Exception as error:  # noqa: BLE001  # it is a user's method
-        return _BrokenStep(step.id, error)
-
-
 class _BrokenStep(Step):
-    """Stands for a step that could not be copied."""
+    """Stands for a step that could not be copied, and fails for it."""
 
     def __init__(self, id: str, error: Exception) -> None:
         super().__init__(id)
@@ -196,7 +188,7 @@ class WorkflowRun:
         self.first_error: BaseException | None = None
         self.count: int = len(definition.steps)
         self.steps: list[StepRun] = []
-        self.itself: StepRun = StepRun(definition.id, -1, None)
+        self.itself: StepRun = StepRun(definition.id, self.prefix[:-1], -1, None, None)
         self.is_skipped: bool = False
         self.is_undone: bool = False
 
@@ -208,9 +200,8 @@ class WorkflowRun:
         report.execution_mode, report.rollback_mode = self.modes
         return report
 
-    def nest(self, step_run: StepRun) -> WorkflowRun:
+    def nest(self, step_run: StepRun, definition: Definition) -> WorkflowRun:
         """Return a new run of a nested workflow: it gets a copy of the state, and nothing flows back."""
-        definition = self.definition.nested[step_run.index]
         shared = State("shared", self.shared.clone(), warn=False)
         return WorkflowRun(self.run, definition, shared, self.modes, (*self.ids, step_run.id))
 
@@ -223,25 +214,23 @@ class WorkflowRun:
 
     def _add(self, index: int) -> None:
         """Copy a step and link it with the one before; a nested workflow stands for itself, without links."""
-        steps, definition = self.steps, self.definition
-        nested = definition.nested
-        step: Any = definition.steps[index]
-        if index not in nested:
-            step = _copy(step)
-            step.prev = steps[-1].step if index else None
-        if index and index - 1 not in nested:
-            steps[-1].step.next = step
-        steps.append(StepRun(definition.step_ids[index], index, step))
+        steps = self.steps
+        step, step_id, part, nested = self.definition.entries[index]
+        before = steps[-1] if index else None
+        if nested is None:
+            try:
+                copy_itself = getattr(step, "__copy__", None)
+                step = copy.copy(step) if copy_itself is None else copy_itself()
+            except Exception as error:  # noqa: BLE001  # it went well when the workflow was built
+                step = _BrokenStep(step_id, error)
+            step.prev = None if before is None else before.step
+        if before is not None and before.definition is None:
+            before.step.next = step
+        steps.append(StepRun(step_id, self.prefix + part, index, step, nested))
 
     def step_at(self, index: int) -> object:
         """Return the copy of a step that has been reached, or None beyond either end."""
         return self.steps[index].step if 0 <= index < self.count else None
-
-    def path_of(self, step_run: StepRun) -> str:
-        """Return the ids from the root's step down to a step of this workflow, joined by ``/``."""
-        if step_run is self.itself:
-            return self.prefix[:-1]
-        return self.prefix + self.definition.parts[step_run.index]
 
     def ids_of(self, step_run: StepRun) -> tuple[str, ...]:
         """Return the ids from the root's step down to a step of this workflow."""

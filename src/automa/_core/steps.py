@@ -158,7 +158,7 @@ class Step:
             result = self._run_function.call(self, ctx)
         except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
             return self._answer_run(prev_success, report, None, error)
-        if is_awaitable(result):
+        if result is not None and is_awaitable(result):
             return PendingAnswer(result, functools.partial(self._answer_run, prev_success, report))
         report.result = result
         return self.run_next(prev_success, report)
@@ -186,7 +186,7 @@ class Step:
             result = self._rollback_function.call(self, ctx)
         except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
             return self._answer_rollback(prev_failure, report, None, error)
-        if is_awaitable(result):
+        if result is not None and is_awaitable(result):
             return PendingAnswer(result, functools.partial(self._answer_rollback, prev_failure, report))
         return self.rollback_prev(prev_failure, report)
 
@@ -240,7 +240,8 @@ class Step:
         return Handoff(self.prev, Failure.of_rollback(prev_failure, error, report))
 
     def __copy__(self) -> Self:
-        copy = self.__class__.__new__(self.__class__)
+        cls = type(self)
+        copy = cls.__new__(cls)
         copy.__dict__ = self.__dict__.copy()
         for name in self._slot_names:
             if hasattr(self, name):

@@ -62,8 +62,15 @@ def run_app() -> int:
         app(prog_name="automa")
     except Exit as exit_:
         return int(exit_.code or 0)
-    except SystemExit as exit_:  # the option parser's own: 0 for help, 1 for Ctrl-C, 2 for wrong usage
-        return exits.SUCCEEDED if not exit_.code else exits.INTERRUPTED if exit_.code == 1 else exits.USAGE
+    except SystemExit as exit_:  # the option parser's own: none for help, 1 or 130 for Ctrl-C
+        wrong_usage = 2
+        return (
+            exits.SUCCEEDED
+            if not exit_.code
+            else exits.USAGE
+            if exit_.code == wrong_usage
+            else exits.INTERRUPTED
+        )
     except Exception as error:  # noqa: BLE001  # what nobody foresaw must not look like an undone run
         traceback.print_exc()
         _say(

@@ -10,7 +10,7 @@ from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
 from automa._core.functions import close_awaitable, is_awaitable
 from automa._core.reports import WorkflowReport
 from automa._core.status import Action
-from automa.runtime.sync_driver import call_step, end_of, publish
+from automa.runtime.sync_driver import end_of, publish
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -80,16 +80,24 @@ async def _deliver(delivery: Deliver) -> object:
     if delivery.might_block():
         answer, cancellation = await _call_in_thread(delivery)
     else:
-        answer = call_step(delivery)
+        answer = _call(delivery)
     if is_awaitable(answer):
         if cancellation is not None:  # cancelled while the function worked that gave it
             close_awaitable(answer)
             return Raised(cancellation)
         try:
             return await answer  # type: ignore[misc]  # it is awaitable
-        except BaseException as error:  # noqa: BLE001  # as in `call_step`
+        except BaseException as error:  # noqa: BLE001  # as in `_call`
             return Raised(error)
     return answer if cancellation is None else Interrupted(cancellation, answer)
+
+
+def _call(delivery: Deliver) -> object:
+    """Call a step; whatever it raises is its answer."""
+    try:
+        return delivery.controller(delivery.ctx, delivery.event)
+    except BaseException as error:  # noqa: BLE001  # the relay closes the run, then `end_of` raises it
+        return Raised(error)
 
 
 async def _call_in_thread(delivery: Deliver) -> tuple[object, BaseException | None]:
@@ -99,7 +107,7 @@ async def _call_in_thread(delivery: Deliver) -> tuple[object, BaseException | No
     """
     context = contextvars.copy_context()
     try:
-        future = asyncio.get_running_loop().run_in_executor(None, context.run, call_step, delivery)
+        future = asyncio.get_running_loop().run_in_executor(None, context.run, _call, delivery)
     except RuntimeError as error:  # no thread can be had
         return Raised(error), None
     return await _uncancelled(future)

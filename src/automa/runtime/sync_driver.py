@@ -6,8 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
+from automa._core.events import Handoff
 from automa._core.functions import close_awaitable, is_awaitable
-from automa._core.status import Action
+from automa._core.status import ROLLBACK
 from automa.errors import AsyncStepError
 from automa.runtime.interrupts import InterruptGuard
 
@@ -47,7 +48,7 @@ def drive(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
                 publish(listeners, run, command)
                 answer = None
             else:
-                answer = _call_guarded(command, guard)
+                answer = _call(command, guard)
             if guard.pending is not None:
                 answer = _interrupted(answer, run, guard)
     held_back = guard.take_pending()
@@ -56,17 +57,20 @@ def drive(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
     return end_of(run, report)
 
 
-def _call_guarded(delivery: Deliver, guard: InterruptGuard) -> object:
-    """Call a step; Ctrl-C comes through to its work, not to its undo."""
+def _call(delivery: Deliver, guard: InterruptGuard) -> object:
+    """Call a step; whatever it raises is its answer. Ctrl-C comes through to its work, not to its undo."""
     try:
-        guard.is_open = delivery.ctx.action is not Action.ROLLBACK
-        answer = call_step(delivery)
+        guard.is_open = delivery.ctx.action is not ROLLBACK
+        answer: object = delivery.controller(delivery.ctx, delivery.event)
         guard.is_open = False
-    except KeyboardInterrupt as error:  # it came up around the call
+    except BaseException as error:  # noqa: BLE001  # the relay closes the run, then `end_of` raises it
         guard.is_open = False
         return Raised(error)
-    guard.is_open = False
-    return _refuse_awaitable(delivery, answer) if is_awaitable(answer) else answer
+    return (
+        answer
+        if isinstance(answer, Handoff) or not is_awaitable(answer)
+        else _refuse_awaitable(delivery, answer)
+    )
 
 
 def _interrupted(answer: object, run: Run, guard: InterruptGuard) -> object:
@@ -93,14 +97,6 @@ def end_of(run: Run, report: WorkflowReport) -> WorkflowReport:
             run.interruption.add_note(f"run {run.run_id}: {report.headline}")
         raise run.interruption
     return report
-
-
-def call_step(delivery: Deliver) -> object:
-    """Call a step; whatever it raises is its answer."""
-    try:
-        return delivery.controller(delivery.ctx, delivery.event)
-    except BaseException as error:  # noqa: BLE001  # the relay closes the run, then `end_of` raises it
-        return Raised(error)
 
 
 def _refuse_awaitable(delivery: Deliver, answer: object) -> Raised:
