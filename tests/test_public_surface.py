@@ -9,8 +9,10 @@ from pathlib import Path
 
 import automa
 import automa.abc
+import automa.conformance
 import automa.errors
 import automa.wire.v0
+import automa.wire.v1
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +37,7 @@ def test_the_public_names_are_frozen():
         "RemoteError",
         "RollbackMode",
         "RunIdError",
+        "SagaPrepare",
         "SagaRun",
         "SagaUndo",
         "Skip",
@@ -61,7 +64,7 @@ def test_the_public_names_are_frozen():
 def test_every_public_name_is_in_the_reference():
     """docs/reference/api.md has each name that can be imported."""
     reference = (ROOT / "docs" / "reference" / "api.md").read_text()
-    modules = (automa, automa.abc, automa.errors, automa.wire.v0)
+    modules = (automa, automa.abc, automa.errors, automa.conformance, automa.wire.v0, automa.wire.v1)
     missing = [name for module in modules for name in module.__all__ if f"`{name}" not in reference]
     assert missing == []
 

@@ -2,7 +2,7 @@
 
 from automa._core.context import Context
 from automa._core.events import Failure, Handoff, Success
-from automa._core.functions import SagaRun, SagaUndo
+from automa._core.functions import SagaPrepare, SagaRun, SagaUndo
 from automa._core.records import Answered, Ended, Record, Started
 from automa._core.reports import Remaining, StepIDs, StepReport, WorkflowReport
 from automa._core.state import PrecisionWarning, State
@@ -45,6 +45,7 @@ __all__ = [
     "RemoteError",
     "RollbackMode",
     "RunIdError",
+    "SagaPrepare",
     "SagaRun",
     "SagaUndo",
     "Skip",

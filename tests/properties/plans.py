@@ -116,7 +116,9 @@ def build(plan, calls, prefix):
     if plan.way == "subclass":
         methods = {}
         if prepare:
-            methods["saga_prepare"] = (lambda self, ctx: prepare(ctx)) if plan.is_async else (lambda self: prepare())
+            methods["saga_prepare"] = (
+                (lambda self, ctx: prepare(ctx)) if plan.is_async else (lambda self: prepare())
+            )
         if run:
             methods["saga_run"] = (lambda self, ctx: run(ctx)) if plan.is_async else (lambda self: run())
         if undo:
@@ -227,7 +229,10 @@ def expected(steps, mode="rollback", rollback_mode="continue", prefix=""):
         path = prefix + plan.id
         if plan.prepare != "none":
             told.calls.append(f"prepare {path}")
-        if plan.prepare in {"fail", "skip"}:  # it is not run, and its rollback, if it comes to that, is skipped
+        if plan.prepare in {
+            "fail",
+            "skip",
+        }:  # it is not run, and its rollback, if it comes to that, is skipped
             inner = None if plan.steps is None else []
             told.reports.append((plan.id, "prepare", STATUS[plan.prepare], inner))
             failed, undone_already = plan.prepare == "fail", False

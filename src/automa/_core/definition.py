@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from collections.abc import Iterable
@@ -84,10 +85,15 @@ class Definition:
         return f"workflow {self.id!r}"
 
     def compensates(self, error: BaseException) -> bool:
-        """Return whether an error is one that sends the run back."""
+        """Return whether an error is one that sends the run back; in doubt it does."""
         if isinstance(self.rollback_on, tuple | type):
             return isinstance(error, self.rollback_on)
-        return bool(self.rollback_on(error))
+        try:
+            return bool(self.rollback_on(error))
+        except Exception as problem:  # noqa: BLE001  # it is a user's function
+            with contextlib.suppress(Exception):
+                error.add_note(f"rollback_on raised {repr_of(problem)}: undone all the same")
+            return True
 
     def _check_unique(self) -> None:
         positions: dict[str, int] = {}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Snapshot",
     "SpecFailure",
+    "default_behaviours",
     "report_from_dict",
     "report_from_json",
     "report_from_yaml",
