@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
 
-    from automa._core.context import Context
     from automa._core.definition import Definition
-    from automa._core.events import Handoff, Success
     from automa._core.records import Record
     from automa._core.state import Delta
     from automa._core.status import Action, ExecutionMode, RollbackMode
@@ -138,15 +136,13 @@ class StepRun:
         return invalid
 
 
-class _BrokenStep(Step):
-    """Stands for a step that could not be copied, and fails for it."""
+def _broken_step(step_id: str, error: Exception) -> Step:
+    """Return what stands for a step that could not be copied, and fails for it."""
 
-    def __init__(self, id: str, error: Exception) -> None:
-        super().__init__(id)
-        self.error = error
+    def fail() -> None:
+        raise error
 
-    def run(self, ctx: Context, prev_success: Success) -> Handoff:
-        return self.failed_run(prev_success, self.error, ctx.report)
+    return Step(step_id, run=fail)
 
 
 class WorkflowRun:
@@ -222,7 +218,7 @@ class WorkflowRun:
                 copy_itself = getattr(step, "__copy__", None)
                 step = copy.copy(step) if copy_itself is None else copy_itself()
             except Exception as error:  # noqa: BLE001  # it went well when the workflow was built
-                step = _BrokenStep(step_id, error)
+                step = _broken_step(step_id, error)
             step.prev = None if before is None else before.step
         if before is not None and before.definition is None:
             before.step.next = step

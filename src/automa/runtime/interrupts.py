@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from typing import TYPE_CHECKING, Self
 
@@ -29,6 +28,8 @@ class InterruptGuard:
         self._is_installed = False
 
     def __enter__(self) -> Self:
+        import signal  # noqa: PLC0415  # its enumerations take long to make: `import automa` stays quick
+
         if threading.current_thread() is threading.main_thread():
             self._before = signal.getsignal(signal.SIGINT)
             ours = isinstance(getattr(self._before, "__self__", None), InterruptGuard)  # a run within a step
@@ -41,6 +42,8 @@ class InterruptGuard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._is_installed:
+            import signal  # noqa: PLC0415  # as above
+
             signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]  # it came from getsignal
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
