@@ -818,3 +818,25 @@ def test_the_report_of_an_action_knows_the_modes():
         == ("stop", "stop")
     )
     assert StepReport("a", Action.RUN).modes == (None, None)
+
+
+class FalsyError(Exception):
+    """An exception that looks like nothing."""
+
+    def __len__(self):
+        return 0
+
+
+@pytest.mark.parametrize("where", ["run", "prepare", "workflow"])
+def test_a_falsy_exception_is_an_error_like_any_other(calls, before, where):
+    """An exception whose truth is False fails what raised it."""
+
+    def raises():
+        raise FalsyError("falsy")
+
+    step = Step("b", **({where: raises} if where != "workflow" else {}))
+    nested = Workflow("n", [step], prepare=raises if where == "workflow" else None)
+    report = Workflow("w", [before, nested]).start()
+    assert isinstance(report.error, FalsyError)
+    assert report.status is Status.FAILED
+    assert calls == ["run", "undo"]

@@ -29,7 +29,7 @@ from automa._core.status import (
     RollbackMode,
     Status,
 )
-from automa.errors import Skip, StateError
+from automa.errors import Skip, StateError, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -132,13 +132,15 @@ def _prepare(
     ctx = Context(workflow_run, step_run, PREPARE)
     controller = Preparation(step_run.step.prepare_function, step_run.step)
     answer = yield from _deliver(workflow_run, ctx, controller, sent)
-    error = _keep(ctx.local, answer) or workflow_run.run.interruption
+    error = _keep(ctx.local, answer)
+    if error is None:
+        error = workflow_run.run.interruption
     if error is None:
         return None
     step_run.commit(workflow_run.shared)
     step_run.state = _NOT_RUN
     if isinstance(error, Skip):
-        ctx.report.detail = str(error) or None
+        ctx.report.detail = text_of(error) or None
         success = Success.skipped(sent, ctx.report, PREPARE)
         _record(workflow_run, step_run, success)
         return _after_success(workflow_run, step_run, success)
@@ -159,13 +161,16 @@ def _prepare_workflow(workflow_run: WorkflowRun) -> Generator[Command, Any, bool
     controller = Preparation(prepare, None)
     answer = yield from _deliver(workflow_run, ctx, controller, Success.start_trigger(report))
     report.metadata.update(ctx.metadata)
-    error = _keep(shared, answer) or shared.commit()[1] or run.interruption
+    error = _keep(shared, answer)
+    _, invalid = shared.commit()
+    if error is None:
+        error = run.interruption if invalid is None else invalid
     if error is None:
         return True
     report.action = PREPARE
     if isinstance(error, Skip):
         workflow_run.is_skipped = True
-        report.detail = str(error) or None
+        report.detail = text_of(error) or None
         return False
     report.prepare, workflow_run.first_error = ctx.report, error
     workflow_run.is_undone = workflow_run.modes.execution is ExecutionMode.ROLLBACK  # there was nothing

@@ -18,7 +18,7 @@ from automa._core.functions import (
 )
 from automa._core.reports import StepReport
 from automa._core.status import ROLLBACK, RUN
-from automa.errors import Skip, WorkflowDefinitionError
+from automa.errors import Skip, WorkflowDefinitionError, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -170,7 +170,7 @@ class Step:
             report.result = result
             return self.run_next(prev_success, report)
         if isinstance(error, Skip):
-            return self.skipped_run(prev_success, report, reason=str(error))
+            return self.skipped_run(prev_success, report, reason=text_of(error))
         return self.failed_run(prev_success, error, report)
 
     def rollback(self, ctx: Context, prev_failure: Failure) -> Handoff | Awaitable[Handoff]:
@@ -196,7 +196,7 @@ class Step:
         if error is None:
             return self.rollback_prev(prev_failure, report)
         if isinstance(error, Skip):
-            return self.skipped_rollback(prev_failure, report, reason=str(error))
+            return self.skipped_rollback(prev_failure, report, reason=text_of(error))
         return self.failed_rollback(prev_failure, error, report)
 
     def run_next(self, prev_success: Success, report: StepReport | None = None) -> Handoff:

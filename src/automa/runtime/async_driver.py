@@ -120,7 +120,7 @@ async def _uncancelled(future: asyncio.Future[Value]) -> tuple[Value, BaseExcept
         try:
             await asyncio.wait([future])
         except asyncio.CancelledError as error:
-            cancellation = cancellation or error
+            cancellation = error if cancellation is None else cancellation
     return future.result(), cancellation
 
 

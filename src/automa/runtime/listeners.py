@@ -66,7 +66,7 @@ class Listeners:
                     with contextlib.suppress(Exception):
                         self._logger.exception("[%s] %r raised; the run goes on", self._run_id, hears)
                 except BaseException as error:  # noqa: BLE001  # it is given to the run
-                    interruption = interruption or error
+                    interruption = error if interruption is None else interruption
         return interruption
 
     def _log(self, record: Record) -> None:
