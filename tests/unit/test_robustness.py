@@ -491,7 +491,8 @@ def test_the_shutdown_of_the_loop_lets_the_way_back_run_to_its_end(undo):
 
 
 CTRL_C = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from automa import Step, Workflow
 def say(text): print(text, flush=True)
 def long(text):
@@ -537,6 +538,15 @@ def test_a_handler_of_the_users_is_left_alone():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler for Ctrl-C, which a job in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_between_two_steps_is_held_back(calls, before):
     """Ctrl-C that arrives while the engine itself works reaches the run as an interruption, with all undone."""
 
@@ -552,6 +562,7 @@ def test_ctrl_c_between_two_steps_is_held_back(calls, before):
     assert calls == ["run", "undo"]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_the_undo_of_a_run_within_a_step(calls):
     """A workflow started within a step protects its own way back."""
 
