@@ -6,9 +6,11 @@ import contextlib
 import io
 from typing import TYPE_CHECKING
 
+import pytest
 from sybil import Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.evaluators.python import PythonEvaluator
+from sybil.integration.pytest import SybilItem
 from sybil.parsers.doctest import DocTestParser
 from sybil.parsers.markdown import CodeBlockParser
 
@@ -47,3 +49,10 @@ _docstrings = Sybil(
     path="src",
 )
 pytest_collect_file = (_pages + _docstrings).pytest()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the blocks of one document together, in order: a block goes on where the one before ended."""
+    for item in items:
+        if isinstance(item, SybilItem):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))

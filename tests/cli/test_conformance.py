@@ -76,8 +76,12 @@ WRONG = {
     "the undo": ({"rollbackOrder": []}, "rollbackOrder: expected [], found ['a']"),
     "a step": ({"steps": {"a": {"status": "success"}}}, "steps.a.status: expected 'success', found 'failed'"),
     "no step": ({"steps": {"z": {"status": "success"}}}, "steps.z: is not in the report"),
+    "null for something unknown": ({"colour": None}, "colour: expected None, found 'no such thing'"),
     "something unknown": ({"colour": "red"}, "colour: expected 'red', found 'no such thing'"),
-    "a step's unknown": ({"steps": {"a": {"colour": "red"}}}, "steps.a.colour: expected 'red', found None"),
+    "a step's unknown": (
+        {"steps": {"a": {"colour": "red"}}},
+        "steps.a.colour: expected 'red', found 'no such thing'",
+    ),
 }
 
 
@@ -98,6 +102,17 @@ BROKEN = {
     "no object": ("[]", "fixture: expected an object"),
     "no kind": ("{}", "fixture.kind: missing"),
     "an unknown kind": ('{"kind": "riddle"}', "unknown kind 'riddle'"),
+    "an empty expectation": (json.dumps(BEHAVIOR | {"expect": {}}), "expect: is empty"),
+    "a step without expectation": (
+        json.dumps(BEHAVIOR | {"expect": {"steps": {"a": None}}}),
+        "expect.steps.a: expected an object, found null",
+    ),
+    "a report that nests too deeply": (
+        '{"kind": "report", "json": '
+        + '{"id": "w", "isWorkflow": true, "action": "execute", "status": "success", "startTime": "2026-01-01T00:00:00Z", '
+          '"endTime": "2026-01-01T00:00:00Z", "steps": [' * 2000 + "]}" * 2000 + "}",
+        "nests too deeply",
+    ),
     "no expectation": (json.dumps({"workflow": BEHAVIOR["workflow"]}), "fixture.expect: missing"),
     "an unknown word": (
         json.dumps(BEHAVIOR | {"workflow": {"id": "w", "steps": [{"id": "a", "execute": "explode"}]}}),
@@ -125,6 +140,39 @@ def test_a_fixture_that_cannot_be_run_has_failed(folder, name):
     assert "Traceback" not in done.stderr
 
 
+def test_every_fixture_below_is_run(folder):
+    """Linked folders, endings in capitals and sets further down count; what belongs to no profile has failed."""
+    outside = folder / "elsewhere"
+    (outside / "behavior").mkdir(parents=True)
+    (outside / "behavior" / "linked.JSON").write_text("{}")
+    below = folder / "set" / "below"
+    (below / "behavior").mkdir(parents=True)
+    (below / "other").mkdir()
+    (below / "behavior" / "x.json").write_text(json.dumps(BEHAVIOR))
+    (below / "other" / "y.json").write_text(json.dumps(BEHAVIOR))
+    (below / "behavior" / "link").symlink_to(outside / "behavior")
+    (below / "behavior" / "back").symlink_to(below)
+    (below / "manifest.json").write_text('{"profiles": {"core": {"fixtures": ["behavior/**"]}}}')
+    done = automa("conformance", folder / "set")
+    assert done.returncode == 1
+    assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == [
+        "FAIL core below/behavior/link/linked.JSON",
+        "ok   core below/behavior/x.json",
+        "FAIL none below/other/y.json",
+        "core: 1 passed, 1 failed",
+        "none: 0 passed, 1 failed",
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["/etc/*.json", "", "behavior/x**", "../ok/**"])
+def test_odd_patterns_of_a_manifest_match_nothing(folder, pattern):
+    """A pattern that could not be walked matches no fixture, which has failed then."""
+    (folder / "manifest.json").write_text(json.dumps({"profiles": {"core": {"fixtures": [pattern]}}}))
+    done = automa("conformance", folder)
+    assert done.returncode == 1
+    assert "belongs to no profile of the manifest" in done.stdout
+
+
 def test_the_result_as_json(folder):
     """--json prints the results and nothing else; -o writes them to a file."""
     done = automa("conformance", folder, "--json", "-o", folder / "result.json")
@@ -144,8 +192,8 @@ def test_the_result_as_json(folder):
     [
         (["nowhere"], "there is no folder nowhere"),
         (["behavior/deep/deeper"], "there is no folder"),
-        ([".", "--profile", "extra"], "there is no profile 'extra' (there are: core, durability)"),
-        ([".", "--profile", "durability"], "has no fixtures"),
+        ([".", "--profile", "extra"], "there is no profile 'extra'"),
+        ([".", "--profile", "durability"], "has no fixtures of the profile durability"),
     ],
 )
 def test_bad_input_is_one_line(folder, arguments, message):

@@ -267,7 +267,7 @@ def undo_all(plans_that_ran, prefix, told, rollback_mode):
     for plan in reversed(plans_that_ran):
         path = prefix + plan.id
         if plan.prepare in {"fail", "skip"}:
-            told.reports.append((plan.id, "rollback", "SKIPPED", None))
+            told.reports.append((plan.id, "rollback", "SKIPPED", None if plan.steps is None else []))
             continue
         if plan.steps is None:
             undone = undo(plan, path, told)

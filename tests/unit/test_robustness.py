@@ -200,14 +200,12 @@ def test_a_step_that_can_no_longer_be_copied_fails(calls, before):
     assert calls == ["run", "undo"]
 
 
-@pytest.mark.parametrize("value", [10**5000, 2**60], ids=["huge", "warned of"])
-@pytest.mark.filterwarnings("error")
-def test_a_state_value_that_cannot_be_written_fails_its_step(calls, before, value):
-    """A number too large to write, or a warning turned into an error, fails the step that left it."""
+def test_a_state_value_that_cannot_be_written_fails_its_step(calls, before):
+    """A number too large to write fails the step that left it."""
 
     def spoil(ctx):
         ctx.shared["l"] = values = []
-        values.append(value)
+        values.append(10**5000)
 
     report = Workflow("w", [before, Step("b", run=spoil)]).start()
     assert "shared['l']" in str(report.error)
@@ -316,13 +314,13 @@ def test_an_attribute_called_definition_makes_no_workflow(calls):
 
 
 def test_workflows_that_nest_too_deeply_are_refused():
-    """Fifty levels run; more are refused when built, not when they overflow in the middle of a run."""
+    """A hundred levels run; more are refused when built, not when they overflow in the middle of a run."""
     workflow = Workflow("w0", [Step("leaf", run=lambda: 1, undo=lambda: None)])
-    for level in range(1, 49):
+    for level in range(1, 99):
         workflow = Workflow(f"w{level}", [workflow])
     report = Workflow("top", [workflow, Step("fail", run=fail)]).start()
     assert report.outcome is Outcome.UNDONE
-    with pytest.raises(WorkflowDefinitionError, match="nests deeper than 50 levels"):
+    with pytest.raises(WorkflowDefinitionError, match="nests deeper than 100 levels"):
         Workflow("over", [Workflow("top", [workflow])])
 
 

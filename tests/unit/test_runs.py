@@ -60,18 +60,20 @@ def test_results_are_found_by_sibling_and_by_path():
         seen["sibling"] = ctx.results["a"]
         seen["path"] = ctx.results["inner/a"]
         seen["outer"] = ctx.results["before"]
+        with pytest.raises(KeyError, match="no step 'later' has a result"):
+            ctx.results["later"]  # a sibling that has not run, not the step of that id outside
         seen["all"] = dict(ctx.results)
         seen["count"] = len(ctx.results)
         with pytest.raises(
-            KeyError, match="no step 'zzz' has a result .those that have: 'before', 'inner/a'"
+            KeyError, match="no step 'zzz' has a result .those that have: 'before', 'later', 'inner/a'"
         ):
             ctx.results["zzz"]
 
-    inner = Workflow("inner", [Step("a", run=lambda: 1), Step("look", run=look)])
-    report = Workflow("w", [Step("before", run=lambda: 0), inner]).start()
+    inner = Workflow("inner", [Step("a", run=lambda: 1), Step("look", run=look), Step("later")])
+    report = Workflow("w", [Step("before", run=lambda: 0), Step("later", run=lambda: 9), inner]).start()
     report.raise_for_status()
-    assert seen == {"sibling": 1, "path": 1, "outer": 0, "all": {"before": 0, "inner/a": 1}, "count": 2}
-    assert report.results == {"before": 0, "inner": {"a": 1, "look": None}}
+    assert seen == {"sibling": 1, "path": 1, "outer": 0, "all": {"before": 0, "a": 1}, "count": 2}
+    assert report.results["inner"] == {"a": 1, "look": None}
 
 
 def test_the_undo_gets_the_result_of_its_run():

@@ -91,7 +91,7 @@ def test_bug_2_a_failed_undo_in_a_nested_workflow_halts_the_whole_pass(calls, no
     report = Workflow("w", [notes.step("a"), Workflow("b", inner)], rollback_mode="stop").start()
     assert calls == ["run a", "run b1", "run b2", "run b3", "undo b3", "undo b2"]
     assert report.outcome is Outcome.NEEDS_ATTENTION
-    assert report.remaining.not_undone == ("b", "a")
+    assert report.remaining.not_undone == ("b/b2", "b/b1", "a")
     calls.clear()
     inner = Workflow("b", [notes.step("b1"), notes.step("b2", undo_fails=True)])
     report = Workflow(
@@ -386,3 +386,185 @@ def test_a_wrong_prepare_is_refused():
         Workflow("w", prepare=lambda a, b: None)
     with pytest.raises(WorkflowDefinitionError, match="the prepare function"):
         Step("a", prepare=lambda a, b: None)
+
+
+def test_remaining_knows_that_a_nested_workflow_has_undone_itself(notes):
+    """A nested workflow that failed and undid itself leaves nothing; a failed undo in it is named by path."""
+    steps = [notes.step("b"), notes.step("c", fails=True)]
+    report = Workflow("w", [notes.step("a"), Workflow("n", steps)]).start()
+    assert report.remaining == ((), ())
+    steps = [notes.step("b", undo_fails=True), notes.step("c")]
+    report = Workflow("w", [notes.step("a"), Workflow("n", steps), notes.step("d", fails=True)]).start()
+    assert report.remaining == ((), ("n/b",))
+    report = Workflow(
+        "w", [Workflow("n", steps), notes.step("d", fails=True), notes.step("e")], mode="stop"
+    ).start()
+    assert report.remaining == (("e",), ("d", "n"))
+
+
+@pytest.mark.parametrize("where", ["step", "workflow"])
+def test_a_prepare_that_returns_a_broken_mapping_or_skip_fails_or_skips(calls, notes, where):
+    """A mapping that breaks, and a Skip that cannot be printed, neither crash the run nor stop the way back."""
+
+    class Broken(dict):
+        def keys(self):
+            raise RuntimeError("keys")
+
+        def items(self):
+            raise RuntimeError("items")
+
+        def __iter__(self):
+            raise RuntimeError("iter")
+
+    class BadText:
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    def skip():
+        raise Skip(BadText())
+
+    for prepare, status in ((lambda: Broken(x=1), "FAILED"), (skip, "SKIPPED")):
+        calls.clear()
+        if where == "step":
+            inner = notes.step("b", prepare=prepare)
+        else:
+            inner = Workflow("b", [notes.step("c")], prepare=prepare)
+        report = Workflow("w", [notes.step("a"), inner]).start()
+        assert str(report.step_reports[1].status) == status
+        assert "run b" not in calls
+
+
+def test_an_error_in_a_report_is_a_failure():
+    """Failed is: the status is failed, or there is an error (spec: status), forward and backward."""
+
+    def sets(ctx):
+        ctx.report.error = ValueError(str(ctx.action))
+
+    report = Workflow("w", [Step("a", run=sets, undo=sets)]).start()
+    assert (str(report.error), [str(error) for error in report.rollback_errors]) == ("run", ["rollback"])
+    assert report.outcome is Outcome.NEEDS_ATTENTION
+
+
+def test_a_failed_undo_without_an_error_is_refused():
+    """A rollback that claims to have failed must say why; either way the run needs attention."""
+
+    class Hides(Step):
+        def rollback(self, ctx, prev_failure):
+            handoff = self.failed_rollback(prev_failure, ValueError("x"))
+            handoff.event.added[0].error = None
+            return handoff
+
+    report = Workflow("w", [Hides("a"), Step("f", run=fail)], rollback_mode="stop").start()
+    assert report.outcome is Outcome.NEEDS_ATTENTION
+    assert len(report.rollback_errors) == 1
+
+
+def test_whether_a_failure_is_undone_is_decided_once(calls, notes):
+    """rollback_on is asked once for a failure, however deep it is: all levels do the same."""
+    asked = []
+
+    def decide(error):
+        asked.append(error)
+        return len(asked) > 1
+
+    steps = [notes.step("b"), notes.step("c", fails=True), notes.step("d")]
+    report = Workflow("w", [notes.step("a"), Workflow("n", steps)], rollback_on=decide).start()
+    assert len(asked) == 1
+    assert calls == ["run a", "run b", "run c"]
+    assert report.outcome is Outcome.FAILED
+
+
+def test_a_rollback_on_that_is_interrupted_undoes_and_goes_on(calls, notes):
+    """Ctrl-C while rollback_on decides: all is undone, and it is raised."""
+
+    def decide(error):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Workflow("w", [notes.step("a"), notes.step("b", fails=True)], rollback_on=decide).start()
+    assert calls == ["run a", "run b", "undo b", "undo a"]
+
+
+def test_rollback_on_counts_for_the_prepare_of_a_workflow():
+    """A prepare that fails with an error that does not send back: failed, not undone."""
+    assert Workflow("w", [], prepare=fail, rollback_on=OSError).start().outcome is Outcome.FAILED
+    assert Workflow("w", [], prepare=fail, rollback_on=ValueError).start().outcome is Outcome.UNDONE
+
+
+@pytest.mark.parametrize("of", ["step", "workflow"])
+def test_no_prepare_starts_after_an_interruption(calls, notes, of):
+    """An observer interrupted when a prepare is written ahead keeps it from being called."""
+
+    class Stops:
+        def on_record(self, record):
+            if getattr(record, "action", None) is Action.PREPARE:
+                raise KeyboardInterrupt
+
+    prepare = lambda: calls.append("prepared")
+    inner = (
+        notes.step("b", prepare=prepare)
+        if of == "step"
+        else Workflow("b", [notes.step("c")], prepare=prepare)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        Workflow("w", [notes.step("a"), inner], observers=[Stops()]).start()
+    assert calls == ["run a", "undo a"]
+
+
+def test_a_state_spoilt_in_a_prepare_fails_the_prepare(calls, notes):
+    """What a prepare leaves in the state is checked when it has ended, also where it skips."""
+
+    def spoil(ctx):
+        ctx.shared["l"] = values = []
+        values.append(float("nan"))
+
+    def spoil_and_skip(ctx):
+        spoil(ctx)
+        raise Skip("why")
+
+    for prepare in (spoil, spoil_and_skip):
+        report = Workflow("w", [notes.step("a"), notes.step("b", prepare=prepare)]).start()
+        assert isinstance(report.error, StateError)
+        assert (report.step_reports[1].action, "run b" in calls) == (Action.PREPARE, False)
+
+
+def test_a_state_changed_from_outside_fails_the_nested_workflow(calls, notes):
+    """Somebody who holds the state and spoils it between two steps fails what needs it next; all is undone."""
+
+    class Holds:
+        state = None
+
+        def on_record(self, record):
+            if getattr(record, "path", "") == "n":
+                self.state["l"].append(object())
+
+    holds = Holds()
+
+    def hand_out(ctx):
+        ctx.shared["l"] = []
+        holds.state = ctx.shared
+
+    steps = [
+        Step("a", run=hand_out, undo=lambda: calls.append("undo a")),
+        Step("n"),
+        Workflow("m", [Step("c")]),
+    ]
+    report = Workflow("w", steps, observers=[holds]).start()
+    assert isinstance(report.error, StateError)
+    assert calls == ["undo a"]
+
+
+def test_a_successful_prepare_is_told_to_observers(notes):
+    """Those who listen hear that a prepare started and that it went well."""
+    heard = []
+
+    class Hears:
+        def on_record(self, record):
+            heard.append((type(record).__name__, getattr(record, "path", "")))
+
+    Workflow("w", [notes.step("a", prepare=lambda: None)], prepare=lambda: None, observers=[Hears()]).start()
+    assert heard == [("Started", "w"), ("Answered", "w"), ("Started", "a"), ("Answered", "a"),
+                     ("Started", "a"), ("Answered", "a"), ("Ended", "")]  # fmt: skip
+    heard.clear()
+    Workflow("w", [], prepare=fail, observers=[Hears()]).start()
+    assert heard == [("Started", "w"), ("Answered", "w"), ("Ended", "")]

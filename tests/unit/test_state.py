@@ -68,7 +68,7 @@ def test_subclasses_of_json_types_are_refused():
 def test_large_integers_warn():
     """An integer beyond 2^53-1 is kept, with a warning that other readers round it."""
     state = State("shared")
-    with pytest.warns(PrecisionWarning, match="9007199254740992 is beyond"):
+    with pytest.warns(PrecisionWarning, match=r"shared\['k'\]: an integer beyond 2.53-1"):
         state["k"] = 2**53
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -79,6 +79,7 @@ def test_large_integers_warn():
     ("getter", "value", "expected"),
     [
         ("get_int", 3, 3), ("get_int", 3.0, 3), ("get_int", "3", 3), ("get_int", "9007199254740993", 2**53 + 1),
+        ("get_float", "1e3", 1000.0), ("get_float", "-3", -3.0), ("get_float", "0.0", 0.0),
         ("get_float", 3, 3.0), ("get_float", 2.5, 2.5), ("get_float", "2.5", 2.5),
         ("get_bool", True, True), ("get_bool", "true", True), ("get_bool", "False", False),
         ("get_str", "x", "x"), ("get_str", 3, "3"), ("get_str", 2.5, "2.5"), ("get_str", True, "true"),
@@ -94,6 +95,8 @@ def test_getters_coerce_without_loss(getter, value, expected):
 @pytest.mark.parametrize(
     ("getter", "value"),
     [
+        ("get_int", "1_000"), ("get_int", " 3 "), ("get_int", "3.0"), ("get_int", "\u0663"),
+        ("get_float", "9007199254740993"), ("get_float", "1e-400"), ("get_float", "1e400"), ("get_float", "1_0"),
         ("get_int", 2.5), ("get_int", True), ("get_int", "x"), ("get_int", None), ("get_int", [1]),
         ("get_float", True), ("get_float", "x"), ("get_float", "nan"), ("get_float", None), ("get_float", 2**53 - 1 + 0),
         ("get_bool", 1), ("get_bool", "yes"), ("get_bool", None),
@@ -131,7 +134,7 @@ def test_a_huge_text_is_no_float():
     """An integer too large for a float is refused, not an OverflowError."""
     with pytest.warns(PrecisionWarning):
         state = State("shared", {"k": 10**400})
-    with pytest.raises(StateError, match="cannot be read as a number"):
+    with pytest.raises(StateError, match="cannot be read as a number without loss"):
         state.get_float("k")
 
 
@@ -271,3 +274,15 @@ def test_the_first_values_are_copied():
     given_state = {"list": [1]}
     Workflow("w", [Step("a", run=lambda ctx: ctx.shared["list"].append(2))]).start(given_state)
     assert given_state == {"list": [1]}
+
+
+def test_a_large_integer_is_warned_of_once_where_it_was_set():
+    """The warning names key and step, comes once, and points to the line that set the value."""
+    import warnings as module
+
+    with module.catch_warnings(record=True) as caught:
+        module.simplefilter("always")
+        Workflow("w", [Step("a", run=lambda ctx: ctx.shared.__setitem__("n", [2**60]))]).start()
+        State("shared").merge({"n": 2**60})
+    assert [str(each.message)[:11] for each in caught] == ["shared['n']", "shared['n']"]
+    assert all(each.filename == __file__ for each in caught)

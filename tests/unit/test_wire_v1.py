@@ -44,7 +44,7 @@ TREE = {
                 {
                     "id": "a",
                     "isWorkflow": False,
-                    "action": "prepare",
+                    "action": "execute",
                     "status": "skipped",
                     "startTime": "2026-06-17T10:30:00Z",
                     "endTime": "2026-06-17T10:30:00Z",
@@ -99,6 +99,40 @@ def test_a_tree_round_trips_as_json_and_yaml():
     assert v1.report_to_dict(v1.report_from_yaml(v1.report_to_yaml(report))) == TREE
 
 
+def test_a_root_that_is_a_single_step_round_trips():
+    """A report of one step, no workflow, comes back as one."""
+    document = {key: value for key, value in TREE.items() if key != "steps"} | {"isWorkflow": False}
+    assert v1.report_to_dict(v1.report_from_dict(document)) == document
+
+
+def test_the_outcome_is_the_same_after_a_round_trip():
+    """Whether a run was undone, failed or needs attention is told by what was rolled back."""
+
+    def fail():
+        raise ValueError("x")
+
+    steps = [Step("a"), Step("b", run=fail)]
+    for options in (
+        {},
+        {"rollback_on": OSError},
+        {"mode": "stop"},
+        {"prepare": fail},
+        {"prepare": fail, "mode": "stop"},
+    ):
+        report = Workflow("w", steps, **options).start()
+        assert v1.report_from_dict(v1.report_to_dict(report)).outcome is report.outcome
+    tree = v1.report_to_dict(Workflow("w", [Step("a", undo=fail), Step("b", run=fail)]).start())
+    del tree["steps"][0]["rollback"]["error"]
+    assert v1.report_from_dict(tree).outcome is Outcome.NEEDS_ATTENTION
+
+
+def test_what_the_prepare_of_a_nested_workflow_notes_is_in_its_node():
+    """Metadata of a nested workflow's prepare is written with its node."""
+    inner = Workflow("n", [], prepare=lambda ctx: ctx.metadata.update(host="db1"))
+    tree = v1.report_to_dict(Workflow("w", [inner]).start())
+    assert tree["steps"][0]["metadata"] == {"host": "db1"}
+
+
 def test_what_a_read_tree_tells():
     """A tree that was read answers like a report of our own."""
     report = v1.report_from_dict(TREE)
@@ -111,7 +145,7 @@ def test_what_a_read_tree_tells():
     assert report.outcome is Outcome.NEEDS_ATTENTION
     assert isinstance(report.error, RemoteError)
     assert str(report.error) == "boom"
-    assert report.remaining.not_undone == ("n",)
+    assert report.remaining.not_undone == ("n/a",)
     assert report.step_reports[0].workflow.end_time is None
     v0.from_json(v0.to_json(report))
 
@@ -213,6 +247,16 @@ def changed(change):
         (lambda t: t["steps"][1]["rollback"].update(status="x"), "report.steps[1].rollback.status: unknown"),
         (lambda t: t["steps"][0].update(steps={}), "report.steps[0].steps: expected a list, found an object"),
         (lambda t: t.update(startTime="now"), "report.startTime: 'now' is no RFC 3339 time"),
+        (lambda t: t["steps"][1].update(id="n"), "report.steps[1].id: 'n' is there twice"),
+        (lambda t: t["steps"][1]["rollback"].update(id="x"), "rollback.id: 'x' is not the id of its step"),
+        (
+            lambda t: t["steps"][1]["rollback"].update(action="execute"),
+            "rollback.action: expected 'rollback'",
+        ),
+        (
+            lambda t: t["steps"][1].update(steps=[t["steps"][0]]),
+            "report.steps[1].steps: only a workflow has steps",
+        ),
         (lambda t: t["steps"].append(7), "report.steps[2]: expected an object, found an integer"),
     ],
 )
@@ -295,10 +339,33 @@ def test_a_document_becomes_a_workflow():
     assert v1.workflow_from_dict(document(), Workflow).definition.mode == "stop"
 
 
+def test_a_prepare_of_a_workflow_in_a_document_is_played():
+    """A workflow that declares a failed prepare, nested or at the root, runs nothing."""
+    nested = {"id": "n", "prepare": "failed", "steps": [{"id": "s", "execute": "success"}]}
+    report = v1.workflow_from_dict(document(steps=[nested]), Workflow).start()
+    assert [(r.step_id, str(r.action), str(r.status)) for r in report.step_reports] == [
+        ("n", "prepare", "FAILED")
+    ]
+    report = v1.workflow_from_dict(document(prepare="failed"), Workflow).start()
+    assert (report.action, report.step_reports) == (Action.PREPARE, [])
+
+
 @pytest.mark.parametrize(
     ("fields", "kind", "message"),
     [
         ({"steps": [{"id": "s1"}]}, WorkflowDefinitionError, "step 's1' has no execute"),
+        ({"steps": [{"execute": "success"}]}, WorkflowDefinitionError, "the id of a step is empty"),
+        (
+            {"steps": [{"id": "s1", "execute": False}]},
+            WireError,
+            "workflow.steps[0].execute: expected a text",
+        ),
+        (
+            {"steps": [{"id": "n", "steps": [], "rollbackMode": "rollback"}]},
+            WorkflowDefinitionError,
+            "no RollbackMode",
+        ),
+        ({"prepare": "explode"}, WireError, "unknown prepare 'explode'"),
         ({"steps": [{"id": "s1", "execute": "none"}]}, WorkflowDefinitionError, "step 's1' has no execute"),
         ({"steps": [{"id": "", "execute": "success"}]}, WorkflowDefinitionError, "the id of a step is empty"),
         (

@@ -36,7 +36,7 @@ def event_of_run(
         if answer.to is receiver and event.base is sent.base and len(event.added) == 1:
             report = event.added[0]
             if report.action is RUN and report.step_id == step_run.id and report.status in _WENT_WELL:
-                return event
+                return event if report.error is None else report.error  # an error is a failure (spec: status)
     elif isinstance(event, Failure):
         reports = event.added
         is_twofold = len(reports) > 1
@@ -61,7 +61,8 @@ def event_of_rollback(
     event, receiver = answer.event, workflow_run.step_at(step_run.index - 1)
     if isinstance(event, Failure) and answer.to is receiver and event.base is sent.base:  # noqa: SIM102
         if _are_own(event.added, step_run, _ROLLED_BACK):
-            return event
+            report = event.added[0]
+            return event if report.error is None or report.status is FAILED else report.error
     return _illegal(step_run, answer, "rollback", receiver)
 
 
@@ -75,7 +76,9 @@ def _are_own(reports: tuple[StepReport, ...], step_run: StepRun, actions: tuple[
     for report, action in zip(reports, actions, strict=True):
         if report.action is not action or report.step_id != step_run.id or report.status is UNDEFINED:
             return False
-        if action is RUN and (report.status is not FAILED or report.error is None):
+        if (report.status is FAILED and report.error is None) or (
+            action is RUN and report.status is not FAILED
+        ):
             return False
     return True
 

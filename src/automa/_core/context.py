@@ -116,21 +116,27 @@ class Context:
 class Results(Mapping[str, Any]):
     """What the steps that ran returned, by path from the root; a sibling is found by its id as well."""
 
-    __slots__ = ("_prefix", "_results")
+    __slots__ = ("_prefix", "_results", "_siblings")
 
     def __init__(self, workflow_run: WorkflowRun) -> None:
         self._results = workflow_run.run.results
         self._prefix = workflow_run.prefix
+        self._siblings = workflow_run.definition.step_ids
 
     def __getitem__(self, key: str) -> Any:
-        for path in (self._prefix + part_of(key), key):
+        is_sibling = key in self._siblings
+        for path in (self._prefix + part_of(key),) if is_sibling else (self._prefix + key, key):
             if path in self._results:
                 return self._results[path]
         known = ", ".join(map(repr, self._results)) or "none"
         raise KeyError(f"no step {key!r} has a result (those that have: {known})")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._results)
+        for path in self._results:
+            if path.startswith(self._prefix):
+                yield path.removeprefix(self._prefix)
+            elif path not in self._siblings:  # by that name the sibling is found
+                yield path
 
     def __len__(self) -> int:
-        return len(self._results)
+        return sum(1 for _ in self)

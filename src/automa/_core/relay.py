@@ -14,7 +14,7 @@ from automa._core.answers import event_of_rollback, event_of_run
 from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
 from automa._core.context import Context
 from automa._core.events import Failure, Success
-from automa._core.functions import Preparation
+from automa._core.functions import Preparation, StepFunction
 from automa._core.records import Answered, Ended, Started
 from automa._core.reports import StepReport
 from automa._core.runs import StepRun, StepState, WorkflowRun
@@ -81,10 +81,7 @@ def _carry(workflow_run: WorkflowRun, index: int, event: AnyEvent) -> Generator[
         if run.is_heard:
             run.unwritten.append(Started(ctx.path, ctx.action))
             yield Append(run.take_unwritten())
-        if forward and run.interruption is not None:  # met while the record was written
-            answer: object = Raised(run.interruption)
-        else:
-            answer = yield Deliver(step.run if forward else step.rollback, ctx, event)
+        answer = yield Deliver(step.run if forward else step.rollback, ctx, event)
         if isinstance(answer, Interrupted):
             run.interrupt(answer.error)
             answer = answer.answer
@@ -129,15 +126,16 @@ def _prepare(
     workflow_run: WorkflowRun, step_run: StepRun, sent: Success
 ) -> Generator[Command, Any, Onward | None]:
     """Prepare a step: what it returns goes into its local state. Where it fails the step is not run."""
-    ctx = Context(workflow_run, step_run, PREPARE)
-    controller = Preparation(step_run.step.prepare_function, step_run.step)
-    answer = yield from _deliver(workflow_run, ctx, controller, sent)
-    error = _keep(ctx.local, answer)
-    if error is None:
-        error = workflow_run.run.interruption
-    if error is None:
+    function = step_run.step.prepare_function
+    if not isinstance(function, StepFunction):  # a foreign step may answer to any name
         return None
-    step_run.commit(workflow_run.shared)
+    ctx = Context(workflow_run, step_run, PREPARE)
+    answer = yield from _deliver(workflow_run, ctx, Preparation(function, step_run.step), sent)
+    error = _outcome_of_prepare(workflow_run, ctx.local, answer)
+    if error is None:
+        _tell(workflow_run, step_run, ctx.report)
+        return None
+    step_run.commit(workflow_run.shared, keep_delta=workflow_run.run.snapshots)
     step_run.state = _NOT_RUN
     if isinstance(error, Skip):
         ctx.report.detail = text_of(error) or None
@@ -161,11 +159,10 @@ def _prepare_workflow(workflow_run: WorkflowRun) -> Generator[Command, Any, bool
     controller = Preparation(prepare, None)
     answer = yield from _deliver(workflow_run, ctx, controller, Success.start_trigger(report))
     report.metadata.update(ctx.metadata)
-    error = _keep(shared, answer)
-    _, invalid = shared.commit()
+    error = _outcome_of_prepare(workflow_run, shared, answer)
+    shared.commit()
     if error is None:
-        error = run.interruption if invalid is None else invalid
-    if error is None:
+        _tell(workflow_run, workflow_run.itself, ctx.report)
         return True
     report.action = PREPARE
     if isinstance(error, Skip):
@@ -173,35 +170,50 @@ def _prepare_workflow(workflow_run: WorkflowRun) -> Generator[Command, Any, bool
         report.detail = text_of(error) or None
         return False
     report.prepare, workflow_run.first_error = ctx.report, error
-    workflow_run.is_undone = workflow_run.modes.execution is ExecutionMode.ROLLBACK  # there was nothing
-    ctx.report.error = error
-    ctx.report.close(PREPARE, FAILED)
     if not isinstance(error, Exception):
         run.interrupt(error)
+    workflow_run.is_undone = workflow_run.modes.execution is ExecutionMode.ROLLBACK and run.sends_back(error)
+    ctx.report.error = error
+    ctx.report.close(PREPARE, FAILED)
+    if run.is_heard and workflow_run.prefix == "":
+        run.unwritten.append(Answered(workflow_run.itself.path, ctx.report))
     return False
 
 
-def _keep(state: State, answer: object) -> BaseException | None:
-    """Merge what a prepare returned into a state; return the error that it raised, or that this is."""
+def _tell(workflow_run: WorkflowRun, step_run: StepRun, report: StepReport) -> None:
+    """Tell those who listen that a prepare went well; the report of the run has only what came of it."""
+    if workflow_run.run.is_heard:
+        report.close(PREPARE, Status.SUCCESS)
+        workflow_run.run.unwritten.append(Answered(step_run.path, report))
+
+
+def _outcome_of_prepare(workflow_run: WorkflowRun, state: State, answer: object) -> BaseException | None:
+    """Merge what a prepare returned into a state; return why it has failed or skipped, or None."""
+    error: BaseException | None = None
     if isinstance(answer, Raised):
-        return answer.error
-    if answer is None:
-        return None
-    if not isinstance(answer, Mapping):
-        return StateError(
+        error = answer.error
+    elif isinstance(answer, Mapping):
+        try:
+            state.merge(dict(answer))
+        except Exception as problem:  # noqa: BLE001  # it is a user's mapping
+            error = problem
+    elif answer is not None:
+        error = StateError(
             f"prepare returns a dict of values to keep, or nothing, not {type(answer).__name__}"
         )
-    try:
-        state.merge(answer)
-    except StateError as error:
-        return error
-    return None
+    if error is None or isinstance(error, Skip):
+        invalid = state.check() or workflow_run.shared.check()
+        error = error if invalid is None else invalid
+    return workflow_run.run.interruption if error is None else error
 
 
 def _pass_back(workflow_run: WorkflowRun, step_run: StepRun, sent: Failure) -> Onward:
     """Pass by a step that was never run: its rollback is skipped (spec: compensation)."""
     report = StepReport(step_run.id, ROLLBACK)
     report.detail = "was not run"
+    if step_run.nested is not None:
+        report.workflow = step_run.nested.new_report(ROLLBACK)
+        report.workflow.close(SKIPPED, Outcome.UNDONE)
     failure = Failure.skipped(sent, report)
     _record(workflow_run, step_run, failure)
     _restore(workflow_run, step_run)
@@ -224,7 +236,7 @@ def _accept_run(
     answered = event_of_run(workflow_run, step_run, sent, answer)
     event = Failure.of_run(sent, answered, ctx.report) if isinstance(answered, BaseException) else answered
     if workflow_run.shared.touched or step_run.local is not None:
-        invalid = step_run.commit(workflow_run.shared)
+        invalid = step_run.commit(workflow_run.shared, keep_delta=workflow_run.run.snapshots)
         if invalid is not None and isinstance(event, Success):
             event = Failure.of_run(sent, invalid, event.added[0])
     reports = event.added
@@ -240,7 +252,7 @@ def _accept_run(
         workflow_run.run.results[step_run.path] = reports[0].result
     step_run.state = StepState.FAILED
     if len(reports) > 1:  # it has called its own rollback
-        step_run.state = _state_after_rollback(reports[1])
+        step_run.state = _state_after_rollback(workflow_run, reports[1])
         _restore(workflow_run, step_run)
     if not isinstance(event.error, Exception):
         reports[0].detail = "unknown"  # it was cut off somewhere in its work
@@ -257,7 +269,7 @@ def _accept_rollback(
         if not isinstance(event, Exception):
             workflow_run.run.interrupt(event)
         event = Failure.of_rollback(sent, event, ctx.report)
-    step_run.state = _state_after_rollback(event.added[0])
+    step_run.state = _state_after_rollback(workflow_run, event.added[0])
     _record(workflow_run, step_run, event, ctx)
     _restore(workflow_run, step_run)
     return _after_rollback(workflow_run, step_run, event)
@@ -272,7 +284,13 @@ def _run_nested(
     """
     report = StepReport(step_run.id, RUN)
     _announce(workflow_run, step_run, report)
-    nested = step_run.nested = workflow_run.nest(step_run, definition)
+    try:
+        nested = step_run.nested = workflow_run.nest(step_run, definition)
+    except StateError as error:  # somebody has changed the state from outside, between two steps
+        step_run.state = _NOT_RUN
+        refused = Failure.of_run(sent, error, report, PREPARE)
+        _record(workflow_run, step_run, refused)
+        return _after_failure(workflow_run, step_run, refused)
     if (yield from _prepare_workflow(nested)):
         yield from _carry(nested, 0, Success.start_trigger(nested.report))
     _close(nested)
@@ -288,6 +306,7 @@ def _run_nested(
         step_run.state = _NOT_RUN if nested.is_skipped else _COMPLETED
         _record(workflow_run, step_run, success)
         return _after_success(workflow_run, step_run, success)
+    workflow_run.undo_failed = workflow_run.undo_failed or nested.undo_failed
     failure = Failure.of_run(sent, nested.first_error, report, action)
     step_run.state = _NOT_RUN if action is PREPARE else _STATE_AFTER[nested.report.outcome]
     _record(workflow_run, step_run, failure)
@@ -300,17 +319,16 @@ def _undo_nested(
     """Walk a nested workflow that has succeeded back, as one undo of the workflow around it."""
     report = StepReport(step_run.id, ROLLBACK)
     _announce(workflow_run, step_run, report)
-    nested.report = nested.new_report(ROLLBACK)
+    nested.report, nested.undo_failed = nested.new_report(ROLLBACK), False
     yield from _carry(nested, nested.count - 1, Failure(nested.report, sent.error))
     report.workflow = nested.report
-    errors = nested.report.rollback_errors
-    if errors:
+    if nested.undo_failed:
         nested.report.close(Status.FAILED, Outcome.NEEDS_ATTENTION)
-        event = Failure.of_rollback(sent, errors[0], report)
+        event = Failure.of_rollback(sent, nested.report.rollback_errors[0], report)
     else:
         nested.report.close(Status.SUCCESS, Outcome.UNDONE)
         event = Failure.of(sent, report)
-    step_run.state = _state_after_rollback(report)
+    step_run.state = _state_after_rollback(workflow_run, report)
     _record(workflow_run, step_run, event)
     return _after_rollback(workflow_run, step_run, event)
 
@@ -328,7 +346,7 @@ def _after_failure(workflow_run: WorkflowRun, step_run: StepRun, event: Failure)
     if workflow_run.first_error is None:
         workflow_run.first_error = event.error
     mode, run = workflow_run.modes.execution, workflow_run.run
-    if mode is ExecutionMode.ROLLBACK and (run.interruption is not None or run.compensates(event.error)):
+    if mode is ExecutionMode.ROLLBACK and run.sends_back(event.error):
         workflow_run.is_undone = True
         if step_run.state in {StepState.COMPENSATED, StepState.COMPENSATION_FAILED}:
             return _after_rollback(workflow_run, step_run, event)
@@ -345,8 +363,11 @@ def _after_rollback(workflow_run: WorkflowRun, step_run: StepRun, event: Failure
     return step_run.index - 1, event
 
 
-def _state_after_rollback(report: StepReport) -> StepState:
-    return StepState.COMPENSATION_FAILED if report.status is FAILED else StepState.COMPENSATED
+def _state_after_rollback(workflow_run: WorkflowRun, report: StepReport) -> StepState:
+    if report.status is not FAILED:
+        return StepState.COMPENSATED
+    workflow_run.undo_failed = True
+    return StepState.COMPENSATION_FAILED
 
 
 _STATE_AFTER: dict[Outcome | None, StepState] = {
@@ -387,7 +408,7 @@ def _close(workflow_run: WorkflowRun) -> None:
         report.close(SKIPPED, Outcome.SUCCEEDED)
     elif workflow_run.first_error is None:
         report.close(Status.SUCCESS, Outcome.SUCCEEDED)
-    elif report.rollback_errors:
+    elif workflow_run.undo_failed:
         report.close(Status.FAILED, Outcome.NEEDS_ATTENTION)
     elif workflow_run.is_undone:
         report.close(Status.FAILED, Outcome.UNDONE)

@@ -115,8 +115,29 @@ class StepReport:
         return f"<StepReport {self.step_id} {self.action} {self.status}{reason}>"
 
 
+def _was_run(actions: list[StepReport]) -> bool:
+    return any(report.action is RUN for report in actions)
+
+
+def _standing(step_id: str, actions: list[StepReport]) -> list[str]:
+    """Return what stands of a step that was run: itself, or those inside it that were not undone."""
+    last = actions[-1]
+    if last.action is ROLLBACK and last.status is not FAILED:
+        return []
+    inside = [report for report in actions if report.workflow is not None]
+    went_back = last.action is ROLLBACK or (last.workflow is not None and last.status is FAILED)
+    if not inside or not went_back:
+        return [step_id]
+    # A workflow that went back, and not to its end: those of its steps that still stand.
+    nested = WorkflowReport(step_id, inside[0].workflow.step_sequence if inside[0].workflow else [])
+    nested.step_reports = [
+        each for report in inside if report.workflow for each in report.workflow.step_reports
+    ]
+    return [f"{step_id}/{path}" for path in nested.remaining.not_undone]
+
+
 class Remaining(NamedTuple):
-    """What a run left over, by step id."""
+    """What a run left over, by step id; of a nested workflow that was undone in part, by path."""
 
     not_run: tuple[str, ...]
     """Steps that were not reached, in order."""
@@ -137,7 +158,7 @@ class WorkflowReport:
         end_time: When it ended, UTC; None while it goes on.
         action: ``run``; ``prepare`` where the workflow's own prepare failed; ``rollback`` for the way
             back of a nested workflow that had succeeded.
-        prepare: What the workflow's own prepare did, where it failed or skipped the workflow.
+        prepare: What the workflow's own prepare did, where it failed.
         status: How it ended.
         outcome: How it ended, in the terms of whoever has to act on it.
         detail: Why the workflow was skipped, or another remark on how it ended.
@@ -228,16 +249,17 @@ class WorkflowReport:
     @property
     def remaining(self) -> Remaining:
         """What the run left over: steps not run, and steps that ran and are not undone."""
-        reached = {report.step_id for report in self.step_reports if report.action is RUN}
-        undone = {
-            report.step_id
-            for report in self.step_reports
-            if report.action is ROLLBACK and report.status is not FAILED
-        }
-        standing = reached - undone
+        actions: dict[str, list[StepReport]] = {}
+        for report in self.step_reports:
+            actions.setdefault(report.step_id, []).append(report)
         return Remaining(
-            tuple(step_id for step_id in self.step_sequence if step_id not in reached),
-            tuple(step_id for step_id in reversed(self.step_sequence) if step_id in standing),
+            tuple(step_id for step_id in self.step_sequence if not _was_run(actions.get(step_id, []))),
+            tuple(
+                path
+                for step_id in reversed(self.step_sequence)
+                if _was_run(actions.get(step_id, []))
+                for path in _standing(step_id, actions[step_id])
+            ),
         )
 
     def raise_for_status(self) -> None:
@@ -270,8 +292,9 @@ class WorkflowReport:
 
     def lines(self, indent: str) -> Iterator[str]:
         """Yield a line for each action, nested workflows indented below theirs."""
-        width = max((len(report.step_id) for report in self.step_reports), default=0)
-        for report in self.step_reports:
+        reports = self.step_reports if self.prepare is None else [self.prepare, *self.step_reports]
+        width = max((len(report.step_id) for report in reports), default=0)
+        for report in reports:
             reason = "" if report.reason is None else f"  {repr_of(report.reason)}"
             yield f"{indent}{report.action:<8} {report.step_id:<{width}} {report.status}{reason}"
             if report.workflow is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,7 @@ from automa._core.reports import WorkflowReport
 from automa._core.state import State
 from automa._core.status import RUN
 from automa._core.steps import Step
+from automa.errors import repr_of
 
 if TYPE_CHECKING:
     import logging
@@ -75,6 +77,25 @@ class Run:
         self.compensates: Callable[[BaseException], bool] = compensates
         self.unwritten: list[Record] = []
         self.interruption: BaseException | None = None
+        self._decided: tuple[BaseException, bool] | None = None
+
+    def sends_back(self, error: BaseException) -> bool:
+        """Whether a failure is undone, in the mode that undoes: decided once for each error, at any depth."""
+        if self._decided is None or self._decided[0] is not error:
+            self._decided = (error, self._decide(error))
+        return self._decided[1]
+
+    def _decide(self, error: BaseException) -> bool:
+        if self.interruption is not None:
+            return True
+        try:
+            return self.compensates(error)
+        except BaseException as problem:  # noqa: BLE001  # it is a user's function: in doubt all is undone
+            if not isinstance(problem, Exception):
+                self.interrupt(problem)
+            with contextlib.suppress(Exception):
+                error.add_note(f"rollback_on raised {repr_of(problem)}: undone all the same")
+            return True
 
     def interrupt(self, error: BaseException) -> None:
         """Note what interrupts the run; the first interruption is the one that goes on in the end."""
@@ -127,9 +148,10 @@ class StepRun:
         self.local: State | None = None
         self.nested: WorkflowRun | None = None
 
-    def commit(self, shared: State) -> StateError | None:
-        """Keep what the step's run changed in the state; return what is not JSON in it."""
-        self.delta, invalid = shared.commit()
+    def commit(self, shared: State, *, keep_delta: bool) -> StateError | None:
+        """Make final what the step's run changed in the state; return what is not JSON in it."""
+        delta, invalid = shared.commit()
+        self.delta = delta if keep_delta else None
         if self.local is not None:
             _, invalid_local = self.local.commit()
             invalid = invalid or invalid_local
@@ -164,11 +186,12 @@ class WorkflowRun:
         itself: Stands for the workflow where its own prepare is called.
         is_skipped: Whether its own prepare said that there is nothing to do.
         is_undone: Whether a failure has sent it on the way back.
+        undo_failed: Whether an undo has failed on that way.
     """
 
     __slots__ = (
         "count", "definition", "first_error", "ids", "is_skipped", "is_undone", "itself",
-        "modes", "prefix", "report", "run", "shared", "steps",
+        "modes", "prefix", "report", "run", "shared", "steps", "undo_failed",
     )  # fmt: skip
 
     def __init__(
@@ -184,9 +207,10 @@ class WorkflowRun:
         self.first_error: BaseException | None = None
         self.count: int = len(definition.steps)
         self.steps: list[StepRun] = []
-        self.itself: StepRun = StepRun(definition.id, self.prefix[:-1], -1, None, None)
+        self.itself: StepRun = StepRun(definition.id, self.prefix[:-1] or definition.id, -1, None, None)
         self.is_skipped: bool = False
         self.is_undone: bool = False
+        self.undo_failed: bool = False
 
     def new_report(self, action: Action = RUN) -> WorkflowReport:
         """Return an empty report of this workflow."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
@@ -62,7 +63,7 @@ class State(MutableMapping[str, Any]):
         self.touched: set[str] = set()
         if values:
             for key, value in values.items():
-                self._check(key, value, warn=warn)
+                self._warn(key, self._check(key, value) and warn)
                 self._texts[key] = text = _to_text(value)
                 self._values[key] = json.loads(text)
 
@@ -73,7 +74,7 @@ class State(MutableMapping[str, Any]):
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._check(key, value)
+        self._warn(key, self._check(key, value))
         self.touched.add(key)
         self._values[key] = value
 
@@ -99,9 +100,11 @@ class State(MutableMapping[str, Any]):
         Raises:
             StateError: Where one of the values is not JSON.
         """
-        for key, value in values.items():
-            self._check(key, value)
-        self.update(values)
+        large = [key for key, value in values.items() if self._check(key, value)]
+        self.touched.update(values)
+        self._values.update(values)
+        for key in large:
+            self._warn(key, is_large=True)
 
     def clone(self) -> dict[str, Any]:
         """Return a deep copy of the values."""
@@ -121,11 +124,8 @@ class State(MutableMapping[str, Any]):
             return value
         if type(value) is float and value.is_integer():
             return int(value)
-        if type(value) is str:
-            try:
-                return int(value)
-            except ValueError:
-                pass
+        if type(value) is str and _INTEGER.fullmatch(value):
+            return int(value)
         raise self._cannot(key, value, "an integer")
 
     def get_float(self, key: str, default: float = _REQUIRED) -> float:
@@ -137,13 +137,17 @@ class State(MutableMapping[str, Any]):
         if default is not _REQUIRED and key not in self._values:
             return default
         value = self._required(key)
-        if type(value) in {int, float, str}:
-            try:
-                number = float(value)
-            except (ValueError, OverflowError):
-                raise self._cannot(key, value, "a number") from None
-            if math.isfinite(number) and (type(value) is not int or int(number) == value):
-                return number
+        if type(value) is str and _NUMBER.fullmatch(value):
+            exact: int | float = int(value) if _INTEGER.fullmatch(value) else float(value)
+            is_lost = exact == 0 and any(digit in "123456789" for digit in value.partition("e")[0])
+        else:
+            exact, is_lost = value, type(value) not in {int, float}
+        try:
+            number = float("nan") if is_lost else float(exact)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and (type(exact) is not int or int(number) == exact):
+            return number
         raise self._cannot(key, value, "a number without loss")
 
     def get_bool(self, key: str, default: bool = _REQUIRED) -> bool:  # noqa: FBT001  # as dict.get
@@ -205,6 +209,15 @@ class State(MutableMapping[str, Any]):
         self.touched.clear()
         return delta or None, invalid
 
+    def check(self) -> StateError | None:
+        """Return what is not JSON in the values that may have changed since the last commit."""
+        for key in sorted(self.touched & self._values.keys()):
+            try:
+                self._check(key, self._values[key])
+            except StateError as error:
+                return error
+        return None
+
     def discard(self) -> None:
         """Take back whatever changed since the last commit."""
         for key in self.touched:
@@ -246,15 +259,25 @@ class State(MutableMapping[str, Any]):
             f"{self._place(key)}: {value!r} ({type(value).__name__}) cannot be read as {wanted}"
         )
 
-    def _check(self, key: str, value: Any, *, warn: bool = True) -> None:
+    def _check(self, key: str, value: Any) -> bool:
+        """Check a value; return whether there is an integer in it that other readers round."""
         if type(key) is not str:
             raise StateError(f"{self._place(key)}: keys are texts, not {type(key).__name__}")
         try:
-            check_json(value, warn=warn)
+            return check_json(value)
         except _InvalidValueError as error:
             raise StateError(f"{self._place(key, error.place)}: {error}") from None
+
+    def _warn(self, key: str, is_large: bool) -> None:  # noqa: FBT001  # what `_check` returned
+        if not is_large:
+            return
+        message = (
+            f"{self._place(key)}: an integer beyond 2^53-1: other readers of JSON round it; keep it as a text"
+        )
+        try:
+            warnings.warn(message, PrecisionWarning, stacklevel=3)
         except PrecisionWarning as warning:  # where warnings are errors
-            raise StateError(f"{self._place(key)}: {warning}") from None
+            raise StateError(str(warning)) from None
 
     def _place(self, key: object, inside: str = "") -> str:
         where = "" if self.step is None else f" in step {self.step!r}"
@@ -273,49 +296,53 @@ class _InvalidValueError(Exception):
         self.place = place
 
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
 _CONTAINERS = frozenset({list, dict})
 
 
-def check_json(value: Any, place: str = "", depth: int = 0, *, warn: bool = True) -> None:
+def check_json(value: Any, place: str = "", depth: int = 0) -> bool:
     """Check that a value is made of JSON values only, of exactly Python's own types for them.
 
     Subclasses are refused: they would come back as the plain type after a resume.
+
+    Returns:
+        Whether there is an integer in it that other readers of JSON round.
 
     Raises:
         _InvalidValueError: Where it is not.
     """
     kind = type(value)
     if value is None or kind is str or kind is bool:
-        return
+        return False
     if kind is int or kind is float:
-        _check_number(value, place, warn=warn)
-    elif kind in _CONTAINERS:
-        if depth >= MAX_DEPTH:
-            raise _InvalidValueError("", f"nested deeper than {MAX_DEPTH} levels, or contains itself")
-        for key, item in value.items() if kind is dict else enumerate(value):
-            if kind is dict and type(key) is not str:
-                raise _InvalidValueError(place, f"the key {key!r} is no text, but {type(key).__name__}")
-            check_json(item, f"{place}[{key!r}]", depth + 1, warn=warn)
-    else:
+        return _check_number(value, place)
+    if kind not in _CONTAINERS:
         hint = "; use a list" if kind is tuple else "; live objects go into resources"
         name = f"{kind.__module__}.{kind.__qualname__}"
         raise _InvalidValueError(place, f"{name} is no JSON value{hint}")
+    if depth >= MAX_DEPTH:
+        raise _InvalidValueError("", f"nested deeper than {MAX_DEPTH} levels, or contains itself")
+    is_large = False
+    for key, item in value.items() if kind is dict else enumerate(value):
+        if kind is dict and type(key) is not str:
+            raise _InvalidValueError(place, f"the key {key!r} is no text, but {type(key).__name__}")
+        is_large |= check_json(item, f"{place}[{key!r}]", depth + 1)
+    return is_large
 
 
-def _check_number(value: float, place: str, *, warn: bool) -> None:
+def _check_number(value: float, place: str) -> bool:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise _InvalidValueError(place, f"{value} is no JSON number")
-    elif not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-        if value.bit_length() > _MOST_BITS:
-            raise _InvalidValueError(place, f"an integer of {value.bit_length()} bits is too large")
-        if warn:
-            warnings.warn(_BEYOND.format(value), PrecisionWarning, stacklevel=5)
+        return False
+    if value.bit_length() > _MOST_BITS:
+        raise _InvalidValueError(place, f"an integer of {value.bit_length()} bits is too large")
+    return not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
 
 
 _MOST_BITS = 8_192  # well below what Python refuses to write as digits
-
-_BEYOND = "the integer {} is beyond 2^53-1: other readers of JSON round it; keep it as a text"
 
 
 def _to_text(value: Any) -> str:

@@ -152,7 +152,7 @@ def report_table(report: WorkflowReport) -> RenderableType:
 
 
 def _add_rows(table: Table, report: WorkflowReport, indent: str) -> None:
-    for step in report.step_reports:
+    for step in report.step_reports if report.prepare is None else [report.prepare, *report.step_reports]:
         took = "" if step.duration is None else f"{step.duration.total_seconds():.3f} s"
         back = step.action is Action.ROLLBACK
         table.add_row(

@@ -27,7 +27,7 @@ def check_behavior(fixture: Mapping[str, Any]) -> list[str]:
     try:
         workflow = v1.workflow_from_dict(document, Workflow, calls.behaviours)
     except WorkflowDefinitionError as error:
-        report = v1.validation_report(field(document, "id", str, "workflow"), error)
+        report = v1.validation_report(str(document.get("id", "")), error)
     else:
         report = workflow.start()
     tree = v1.report_to_dict(report)
@@ -37,13 +37,15 @@ def check_behavior(fixture: Mapping[str, Any]) -> list[str]:
         "executionOrder": calls.order["execute"],
         "rollbackOrder": calls.order["rollback"],
     }
-    problems = [
+    problems = [] if expected else ["expect: is empty, so that nothing would be checked"]
+    problems += [
         f"{name}: expected {expected[name]!r}, found {found.get(name, 'no such thing')!r}"
         for name in expected
-        if name != "steps" and expected[name] != found.get(name)
+        if name != "steps" and (name not in found or expected[name] != found[name])
     ]
     nodes = dict(_nodes(tree))
     for step_id, wanted in expect(expected.get("steps", {}), dict, "expect.steps").items():
+        expect(wanted, dict, f"expect.steps.{step_id}")
         problems += _check_step(step_id, wanted, nodes.get(step_id))
     return problems
 
@@ -79,7 +81,7 @@ def _check_step(step_id: str, wanted: Mapping[str, Any], node: Mapping[str, Any]
     rollback = node.get("rollback", {}).get("status")
     found = {"status": node["status"], "action": node["action"], "rollbackStatus": rollback}
     return [
-        f"steps.{step_id}.{name}: expected {wanted[name]!r}, found {found.get(name)!r}"
+        f"steps.{step_id}.{name}: expected {wanted[name]!r}, found {found.get(name, 'no such thing')!r}"
         for name in wanted
-        if wanted[name] != found.get(name)
+        if name not in found or wanted[name] != found[name]
     ]

@@ -6,17 +6,20 @@ whose kind is unknown, or whose profile is not implemented, has failed: nothing 
 
 from __future__ import annotations
 
+import fnmatch
+import functools
+import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa.conformance.behavior import check_behavior
-from automa.errors import AutomaError, WireError
+from automa.errors import WireError, text_of
 from automa.wire import v1
 from automa.wire.documents import expect, field, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
 
 class Result(NamedTuple):
@@ -55,18 +58,60 @@ def run_fixtures(folder: Path, profile: str | None = None) -> Iterator[Result]:
     """
     if not folder.is_dir():
         raise WireError(f"there is no folder {folder}")
-    profiles = _profiles(folder)
-    if profile is not None and profile not in profiles:
-        raise WireError(f"there is no profile {profile!r} (there are: {', '.join(profiles)})")
-    fixtures = [
-        (name, path)
-        for name in (profiles if profile is None else [profile])
-        for path in sorted({path for pattern in profiles[name] for path in folder.glob(_files_of(pattern))})
+    found = [
+        (path, *_profile_of(path, root))
+        for root in _sets(folder)
+        for path in _json_files(root)
+        if path.parent != root  # beside the manifest lie other things, such as results
     ]
-    if not fixtures:
+    names = {name for *_, names in found for name in names}
+    if not found:
         raise WireError(f"{folder} has no fixtures: expected behavior/, serialization/ or journal/ in it")
-    for name, path in fixtures:
-        yield Result(path.relative_to(folder).as_posix(), name, _check(path))
+    if profile is not None and profile not in names:
+        raise WireError(f"there is no profile {profile!r} (there are: {', '.join(sorted(names))})")
+    wanted = [(name, path) for path, name, _ in found if profile in {None, name}]
+    if not wanted:
+        raise WireError(f"{folder} has no fixtures of the profile {profile}")
+    for name, path in sorted(wanted):
+        problems = _check(path) if name != _NO_PROFILE else ["belongs to no profile of the manifest"]
+        yield Result(path.relative_to(folder).as_posix(), name, problems)
+
+
+def _sets(folder: Path) -> list[Path]:
+    """Return the folders of published sets: those with a manifest, or else the folder itself."""
+    manifests = [path.parent for path in _json_files(folder, manifests=True)]
+    return manifests or [folder]
+
+
+def _json_files(folder: Path, *, manifests: bool = False) -> list[Path]:
+    """Return the JSON files below a folder, linked folders included, each once; or the manifests."""
+    files, seen = [], set()
+    for current, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        files += [
+            Path(current, name)
+            for name in names
+            if name.lower().endswith(".json") and (name == _MANIFEST) is manifests
+        ]
+    return sorted(files)
+
+
+def _profile_of(path: Path, root: Path) -> tuple[str, list[str]]:
+    """Return the profile to which a file belongs, and the names of all profiles of its set."""
+    profiles = _profiles(root)
+    relative = path.relative_to(root).as_posix()
+    for name, patterns in profiles.items():
+        if any(fnmatch.fnmatchcase(relative, pattern.replace("**", "*")) for pattern in patterns):
+            return name, list(profiles)
+    return _NO_PROFILE, list(profiles)
+
+
+_MANIFEST = "manifest.json"
+_NO_PROFILE = "none"
 
 
 def summary(results: Iterable[Result]) -> dict[str, Any]:
@@ -87,8 +132,9 @@ _DEFAULT_PROFILES = {"core": ["behavior/**", "serialization/**"], "durability": 
 """The profiles of the published set, for a folder without a manifest."""
 
 
+@functools.cache
 def _profiles(folder: Path) -> dict[str, list[str]]:
-    manifest = folder / "manifest.json"
+    manifest = folder / _MANIFEST
     if not manifest.exists():
         return _DEFAULT_PROFILES
     try:
@@ -98,13 +144,8 @@ def _profiles(folder: Path) -> dict[str, list[str]]:
             name: [expect(pattern, str, name) for pattern in field(profile, "fixtures", list, name)]
             for name, profile in profiles.items()
         }
-    except WireError as error:
+    except (OSError, WireError) as error:
         raise WireError(f"{manifest}: {error}") from None
-
-
-def _files_of(pattern: str) -> str:
-    """Return the pattern of the fixtures' files: ``behavior/**`` means all below it, at any depth."""
-    return f"{pattern}/*.json" if pattern.endswith("**") else pattern
 
 
 def _check(path: Path) -> list[str]:
@@ -117,8 +158,8 @@ def _check(path: Path) -> list[str]:
         if kind not in _CHECKS:
             return [f"unknown kind {kind!r} (known are: {', '.join(map(repr, _CHECKS))})"]
         return _CHECKS[kind](fixture)
-    except (AutomaError, OSError) as error:
-        return [f"{type(error).__name__}: {error}"]
+    except Exception as error:  # noqa: BLE001  # as it says above
+        return [f"{type(error).__name__}: {text_of(error)}"]
 
 
 def _check_statebag(fixture: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
 from automa._core.functions import close_awaitable, is_awaitable
 from automa._core.reports import WorkflowReport
 from automa._core.status import Action
-from automa.runtime.sync_driver import end_of, publish
+from automa.runtime.sync_driver import end_of, publish, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -60,7 +60,7 @@ async def _walk_on(
         elif until_rollback and command.ctx.action is Action.ROLLBACK:
             break
         else:
-            answer = await _deliver(command)
+            answer = refusal(run, command) or await _deliver(command)
         command = _advance(walk, answer)
     return command
 

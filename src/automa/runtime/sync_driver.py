@@ -48,7 +48,7 @@ def drive(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
                 publish(listeners, run, command)
                 answer = None
             else:
-                answer = _call(command, guard)
+                answer = refusal(run, command) or _call(command, guard)
             if guard.pending is not None:
                 answer = _interrupted(answer, run, guard)
     held_back = guard.take_pending()
@@ -61,6 +61,9 @@ def _call(delivery: Deliver, guard: InterruptGuard) -> object:
     """Call a step; whatever it raises is its answer. Ctrl-C comes through to its work, not to its undo."""
     try:
         guard.is_open = delivery.ctx.action is not ROLLBACK
+        if guard.is_open and guard.pending is not None:  # it came up between two steps
+            guard.is_open = False
+            return Raised(guard.pending)
         answer: object = delivery.controller(delivery.ctx, delivery.event)
         guard.is_open = False
     except BaseException as error:  # noqa: BLE001  # the relay closes the run, then `end_of` raises it
@@ -81,6 +84,13 @@ def _interrupted(answer: object, run: Run, guard: InterruptGuard) -> object:
         run.interrupt(held_back)
         return None
     return Interrupted(held_back, answer)
+
+
+def refusal(run: Run, delivery: Deliver) -> Raised | None:
+    """Return the answer for a step that is not to be started, since the run was interrupted before."""
+    if run.interruption is None or delivery.ctx.action is ROLLBACK:
+        return None
+    return Raised(run.interruption)
 
 
 def publish(listeners: Listeners, run: Run, command: Append) -> None:

@@ -71,7 +71,7 @@ def report_to_dict(report: WorkflowReport) -> dict[str, Any]:
         report.action,
         report.status,
         (report.start_time, report.end_time),
-        is_workflow=True,
+        is_workflow=not isinstance(report, _PlainReport),
     )
     if report.detail is not None:
         node["detail"] = report.detail
@@ -98,8 +98,12 @@ def report_from_dict(document: Mapping[str, Any]) -> WorkflowReport:
     """
     place = "report"
     expect(document, dict, place)
-    steps = _children(document, place)
-    report = WorkflowReport(field(document, "id", str, place), [step.step_id for step in steps])
+    try:
+        steps = _children(document, place)
+    except RecursionError:
+        raise WireError("report: nests too deeply") from None
+    kind = WorkflowReport if field(document, "isWorkflow", bool, place) else _PlainReport
+    report = kind(field(document, "id", str, place), [step.step_id for step in steps])
     report.action, report.status, report.start_time, report.end_time = _common(document, place)
     report.own_error = _error(document, place)
     report.detail = _optional(document, "detail", place)
@@ -136,8 +140,11 @@ def _step_to_dict(report: StepReport) -> dict[str, Any]:
         node["detail"] = report.detail
     if report.error is not None:
         node["error"] = _error_text(report.error)
-    if report.metadata:
-        node["metadata"] = _metadata_to_dict(report.metadata)
+    metadata = _metadata_to_dict(report.metadata)
+    if report.workflow is not None:
+        metadata |= _metadata_to_dict(report.workflow.metadata)
+    if metadata:
+        node["metadata"] = metadata
     if report.workflow is not None:
         steps = _tree(report.workflow.step_reports)
         if steps:
@@ -200,7 +207,15 @@ def _modes_from_dict(
 
 def _children(document: Mapping[str, Any], place: str) -> list[StepReport]:
     children = expect(document.get("steps", []), list, f"{place}.steps")
-    return [_step_from_dict(child, f"{place}.steps[{index}]") for index, child in enumerate(children)]
+    if children and not field(document, "isWorkflow", bool, place):
+        raise WireError(f"{place}.steps: only a workflow has steps")
+    steps = [_step_from_dict(child, f"{place}.steps[{index}]") for index, child in enumerate(children)]
+    seen: set[str] = set()
+    for index, step in enumerate(steps):
+        if step.step_id in seen:
+            raise WireError(f"{place}.steps[{index}].id: {step.step_id!r} is there twice")
+        seen.add(step.step_id)
+    return steps
 
 
 def _in_order(steps: list[StepReport], document: Mapping[str, Any], place: str) -> list[StepReport]:
@@ -208,7 +223,12 @@ def _in_order(steps: list[StepReport], document: Mapping[str, Any], place: str) 
     rollbacks = []
     for index, (step, child) in enumerate(zip(steps, document.get("steps", []), strict=True)):
         if child.get("rollback") is not None:
-            rollback = _step_from_dict(child["rollback"], f"{place}.steps[{index}].rollback", step.step_id)
+            here = f"{place}.steps[{index}].rollback"
+            rollback = _step_from_dict(child["rollback"], here, step.step_id)
+            if rollback.step_id != step.step_id:
+                raise WireError(f"{here}.id: {rollback.step_id!r} is not the id of its step")
+            if rollback.action is not Action.ROLLBACK:
+                raise WireError(f"{here}.action: expected 'rollback', found {_ACTIONS[rollback.action]!r}")
             rollbacks.append(rollback)
     return steps + rollbacks[::-1]
 
@@ -226,8 +246,8 @@ def _step_from_dict(document: Any, place: str, step_id: str | None = None) -> St
     report.error = _error(document, place)
     report.metadata.update(_metadata(document, place))
     report.modes = _modes_from_dict(document, place)
+    steps = _children(document, place)
     if field(document, "isWorkflow", bool, place):
-        steps = _children(document, place)
         nested = report.workflow = WorkflowReport(report.step_id, [step.step_id for step in steps])
         nested.action, nested.status, nested.start_time, nested.end_time = action, status, start, end
         nested.execution_mode, nested.rollback_mode = report.modes
@@ -235,6 +255,12 @@ def _step_from_dict(document: Any, place: str, step_id: str | None = None) -> St
         nested.step_reports = _in_order(steps, document, place)
         nested.outcome = _outcome(nested)
     return report
+
+
+class _PlainReport(WorkflowReport):
+    """A report whose root is no workflow, but a single step."""
+
+    __slots__ = ()
 
 
 class _NamelessReport(StepReport):
@@ -286,9 +312,11 @@ def _optional(document: Mapping[str, Any], name: str, place: str) -> str | None:
 def _outcome(report: WorkflowReport) -> Outcome:
     if report.status is not Status.FAILED:
         return Outcome.UNDONE if report.action is Action.ROLLBACK else Outcome.SUCCEEDED
-    if report.rollback_errors:
+    went_back = [step for step in report.step_reports if step.action is Action.ROLLBACK]
+    if any(step.status is Status.FAILED for step in went_back) or report.rollback_errors:
         return Outcome.NEEDS_ATTENTION
-    return Outcome.UNDONE if report.execution_mode is ExecutionMode.ROLLBACK else Outcome.FAILED
+    had_nothing = report.action is Action.PREPARE and report.execution_mode is ExecutionMode.ROLLBACK
+    return Outcome.UNDONE if went_back or had_nothing else Outcome.FAILED
 
 
 def report_to_json(report: WorkflowReport, *, indent: int | None = None) -> str:
@@ -443,11 +471,24 @@ def workflow_from_dict(
     place = "workflow"
     expect(document, dict, place)
     return make(
-        field(document, "id", str, place),
+        expect(document.get("id", ""), str, f"{place}.id"),
         _spec_steps(document, make, behaviours, place),
-        mode=document.get("executionMode", ExecutionMode.STOP),
-        rollback_mode=document.get("rollbackMode", RollbackMode.CONTINUE),
+        **_spec_options(document, behaviours, place),
     )
+
+
+def _spec_options(document: Mapping[str, Any], behaviours: Behaviours, place: str) -> dict[str, Any]:
+    return {
+        "mode": document.get("executionMode", ExecutionMode.STOP),
+        "rollback_mode": document.get("rollbackMode", RollbackMode.CONTINUE),
+        "prepare": behaviours("prepare", _spec_word(document, "prepare", place)),
+    }
+
+
+def _spec_word(document: Mapping[str, Any], phase: str, place: str) -> str:
+    """Return the word for a phase; where it is absent or empty, the one that stands for that."""
+    word: str = expect(document.get(phase, ""), str, f"{place}.{phase}")
+    return word or _PHASES[phase]
 
 
 def _spec_steps(
@@ -457,14 +498,12 @@ def _spec_steps(
     for index, entry in enumerate(field(document, "steps", list, place)):
         here = f"{place}.steps[{index}]"
         expect(entry, dict, here)
-        step_id = field(entry, "id", str, here)
+        step_id = expect(entry.get("id", ""), str, f"{here}.id")
         if "steps" in entry:
-            steps.append(make(step_id, _spec_steps(entry, make, behaviours, here)))
+            nested = _spec_steps(entry, make, behaviours, here)
+            steps.append(make(step_id, nested, **_spec_options(entry, behaviours, here)))
             continue
-        words = {phase: entry.get(phase, default) or default for phase, default in _PHASES.items()}
-        run, undo, prepare = (
-            behaviours(phase, expect(words[phase], str, f"{here}.{phase}")) for phase in words
-        )
+        run, undo, prepare = (behaviours(phase, _spec_word(entry, phase, here)) for phase in _PHASES)
         if run is None:
             raise WorkflowDefinitionError(f"step {step_id!r} has no execute")
         steps.append(Step(step_id, run=run, undo=undo, prepare=prepare))
