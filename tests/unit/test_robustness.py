@@ -849,3 +849,67 @@ def test_a_falsy_exception_is_an_error_like_any_other(calls, before, where):
     assert isinstance(report.error, FalsyError)
     assert report.status is Status.FAILED
     assert calls == ["run", "undo"]
+
+
+def test_a_foreign_step_may_answer_to_any_name(calls):
+    """A step that is no `Step` may have attributes of any name, and controllers that do not tell their arguments."""
+
+    class Odd:
+        id, next, prev = "odd", None, None
+        prepare_function = 7
+        rollback = max
+
+        def run(self, ctx, prev_success):
+            calls.append("run")
+            return Handoff(self.next, Success.of(prev_success, ctx.report))
+
+    Workflow("w", [Odd()]).start().raise_for_status()
+    assert calls == ["run"]
+
+
+def test_a_rollback_that_answers_for_two_is_refused(calls, before):
+    """A rollback has one report: an answer with two is a failed undo."""
+
+    class Twice(Step):
+        def rollback(self, ctx, prev_failure):
+            return self.rollback_prev(self.rollback_prev(prev_failure).event)
+
+    report = Workflow("w", [before, Twice("b"), Step("c", run=fail)]).start()
+    assert isinstance(report.rollback_errors[0], IllegalHandoff)
+    assert calls == ["run", "undo"]
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_before_the_next_step_keeps_it_from_starting(calls, before):
+    """Ctrl-C that arrives between two steps, with nobody listening: the next step does not run, all is undone."""
+
+    class Presses(Step):
+        def __copy__(self):
+            if calls:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+            return super().__copy__()
+
+    steps = [
+        before,
+        Step("m", run=lambda: calls.append("run m"), undo=lambda: calls.append("undo m")),
+        Presses("c"),
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        Workflow("w", steps).start()
+    assert calls == ["run", "undo m", "undo"]
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_at_the_very_end_goes_on(calls, before):
+    """Ctrl-C while the end of the run is told: nothing is undone any more, and it is raised."""
+
+    class Presses:
+        def on_record(self, record):
+            if isinstance(record, Ended):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        Workflow("w", [before]).start(observers=[Presses()])
+    assert calls == ["run"]

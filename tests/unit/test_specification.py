@@ -568,3 +568,56 @@ def test_a_successful_prepare_is_told_to_observers(notes):
     heard.clear()
     Workflow("w", [], prepare=fail, observers=[Hears()]).start()
     assert heard == [("Started", "w"), ("Answered", "w"), ("Ended", "")]
+
+
+async def test_a_cancel_while_a_prepare_works_in_its_thread(calls, notes):
+    """A prepare in a thread is waited for; what it belongs to is not run, and all before it is undone."""
+    import asyncio
+    import threading
+
+    started, go_on = threading.Event(), threading.Event()
+
+    def prepare():
+        started.set()
+        go_on.wait(30)
+        calls.append("prepared")
+
+    task = asyncio.create_task(
+        Workflow("w", [notes.step("a"), notes.step("b", prepare=prepare)]).start_async()
+    )
+    await asyncio.to_thread(started.wait, 30)
+    task.cancel()
+    await asyncio.sleep(0.01)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert calls == ["run a", "prepared", "undo a"]
+
+
+def test_a_state_spoilt_while_a_step_is_copied_fails_the_nested_workflow(calls):
+    """Whoever spoils the state just before a nested workflow gets its copy fails that workflow; all is undone."""
+    held = []
+
+    class Spoils(Step):
+        def __copy__(self):
+            if held:
+                held[0]["l"].append(object())
+            return super().__copy__()
+
+    def hold(ctx):
+        ctx.shared["l"] = []
+        held.append(ctx.shared)
+
+    steps = [
+        Step("a", run=hold, undo=lambda: calls.append("undo a")),
+        Workflow("n", [Step("b")]),
+        Spoils("c"),
+    ]
+    report = Workflow("w", steps).start()
+    assert isinstance(report.error, StateError)
+    assert [(r.step_id, str(r.action), str(r.status)) for r in report.step_reports][1:] == [
+        ("n", "prepare", "FAILED"),
+        ("n", "rollback", "SKIPPED"),
+        ("a", "rollback", "SUCCESS"),
+    ]
+    assert calls == ["undo a"]

@@ -34,10 +34,6 @@ class Modes(NamedTuple):
     rollback: RollbackMode
 
 
-def _always(_error: BaseException) -> bool:
-    return True
-
-
 class Run:
     """What all workflows of one run share.
 
@@ -64,8 +60,8 @@ class Run:
         resources: Mapping[str, Any] | None,
         logger_for: LoggerFor,
         is_heard: bool,
-        snapshots: bool = True,
-        compensates: Callable[[BaseException], bool] = _always,
+        snapshots: bool,
+        compensates: Callable[[BaseException], bool],
     ) -> None:
         self.workflow_id: str = workflow_id
         self.run_id: str = run_id
