@@ -28,7 +28,7 @@ class Deliver:
     the run must not go on.
 
     Args:
-        controller: The step's ``run`` or ``rollback``.
+        controller: The step's ``run`` or ``rollback``, or a `Preparation`.
         ctx: The context for it.
         event: A `Success` to a run, or a `Failure` to a rollback.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
@@ -94,7 +93,6 @@ class LiveView(View):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=10, transient=True)
-        self._began = 0.0
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -106,7 +104,6 @@ class LiveView(View):
 
     def started(self, record: Started) -> None:
         """Turn the spinner for the step that starts."""
-        self._began = time.monotonic()
         back = record.action is Action.ROLLBACK
         text = Text.assemble(
             (f"{'↶' if back else '→'} {record.action:<8} ", "yellow" if back else "cyan"), record.path
