@@ -59,10 +59,14 @@ def event_of_rollback(
     if not isinstance(answer, Handoff):
         return _not_a_handoff(step_run, answer)
     event, receiver = answer.event, workflow_run.step_at(step_run.index - 1)
-    if isinstance(event, Failure) and answer.to is receiver and event.base is sent.base:  # noqa: SIM102
-        if _are_own(event.added, step_run, _ROLLED_BACK):
-            report = event.added[0]
-            return event if report.error is None or report.status is FAILED else report.error
+    if (
+        isinstance(event, Failure)
+        and answer.to is receiver
+        and event.base is sent.base
+        and _are_own(event.added, step_run, _ROLLED_BACK)
+    ):
+        report = event.added[0]
+        return event if report.error is None or report.status is FAILED else report.error
     return _illegal(step_run, answer, "rollback", receiver)
 
 
