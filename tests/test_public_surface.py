@@ -11,6 +11,7 @@ import automa
 import automa.abc
 import automa.conformance
 import automa.errors
+import automa.stores
 import automa.wire.v0
 import automa.wire.v1
 
@@ -24,22 +25,36 @@ def test_the_public_names_are_frozen():
         "Answered",
         "AsyncStepError",
         "AutomaError",
+        "Begun",
+        "Cancelled",
         "Context",
         "Ended",
         "ExecutionMode",
         "Failure",
         "Handoff",
         "IllegalHandoff",
+        "JournalError",
         "Outcome",
+        "OwnershipLost",
         "PrecisionWarning",
         "Record",
         "Remaining",
         "RemoteError",
+        "Request",
+        "Requested",
+        "ResultError",
+        "Resumed",
         "RollbackMode",
+        "RollbackRequested",
+        "RunExistsError",
         "RunIdError",
+        "RunNotFoundError",
+        "RunOwnedError",
+        "RunRequestError",
         "SagaPrepare",
         "SagaRun",
         "SagaUndo",
+        "SagaVerify",
         "Skip",
         "Started",
         "State",
@@ -49,7 +64,10 @@ def test_the_public_names_are_frozen():
         "StepIDs",
         "StepRegistry",
         "StepReport",
+        "StoreError",
         "Success",
+        "Suspended",
+        "UnknownOutcomeError",
         "UnknownStepError",
         "WireError",
         "Workflow",
@@ -64,7 +82,15 @@ def test_the_public_names_are_frozen():
 def test_every_public_name_is_in_the_reference():
     """docs/reference/api.md has each name that can be imported."""
     reference = (ROOT / "docs" / "reference" / "api.md").read_text()
-    modules = (automa, automa.abc, automa.errors, automa.conformance, automa.wire.v0, automa.wire.v1)
+    modules = (
+        automa,
+        automa.abc,
+        automa.errors,
+        automa.conformance,
+        automa.stores,
+        automa.wire.v0,
+        automa.wire.v1,
+    )
     missing = [name for module in modules for name in module.__all__ if f"`{name}" not in reference]
     assert missing == []
 

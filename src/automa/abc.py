@@ -8,7 +8,10 @@ from automa._core.protocols import (
     Choreographer,
     Composite,
     Forward,
+    Lease,
     Observer,
+    RunInfo,
+    Store,
 )
 
 __all__ = [
@@ -19,5 +22,8 @@ __all__ = [
     "Choreographer",
     "Composite",
     "Forward",
+    "Lease",
     "Observer",
+    "RunInfo",
+    "Store",
 ]

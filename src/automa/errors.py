@@ -8,6 +8,16 @@ The tree of exceptions::
     │   │   ├── UnknownStepError (LookupError)     a step id that no registry entry has
     │   │   └── AsyncStepError                     an async step in a synchronous run
     │   ├── RunIdError (ValueError)                a run id that is not of the allowed form
+    │   ├── RunExistsError                         a run with that id has been started before
+    │   ├── RunNotFoundError (LookupError)         no run with that id in the store
+    │   ├── RunOwnedError                          a run that is being carried on by somebody else
+    │   ├── RunRequestError                        what was asked of a run does not fit where it stands
+    │   ├── JournalError (ValueError)              a journal that cannot be read, or does not fit the workflow
+    │   ├── StoreError                             a store that cannot be read or written
+    │   │   └── OwnershipLost                      the run was taken over by somebody else
+    │   ├── ResultError (ValueError)               a result that a journal cannot keep
+    │   ├── UnknownOutcomeError                    nobody can tell whether a step has had its effect
+    │   ├── RollbackRequested                      not a failure: somebody has asked for the way back
     │   ├── StateError (ValueError)                a state value that is not JSON, or cannot be coerced
     │   ├── IllegalHandoff                         a step handed over to one that may not receive it
     │   ├── WireError (ValueError)                 a document that cannot be read, and where
@@ -36,10 +46,20 @@ __all__ = [
     "AutomaError",
     "EncodedError",
     "IllegalHandoff",
+    "JournalError",
+    "OwnershipLost",
     "RemoteError",
+    "ResultError",
+    "RollbackRequested",
+    "RunExistsError",
     "RunIdError",
+    "RunNotFoundError",
+    "RunOwnedError",
+    "RunRequestError",
     "Skip",
     "StateError",
+    "StoreError",
+    "UnknownOutcomeError",
     "UnknownStepError",
     "WireError",
     "WorkflowDefinitionError",
@@ -70,6 +90,46 @@ class AsyncStepError(WorkflowDefinitionError):
 
 class RunIdError(AutomaError, ValueError):
     """A run id that is not of the allowed form; nothing was started."""
+
+
+class RunExistsError(AutomaError):
+    """A run with that id has been started before; nothing was started."""
+
+
+class RunNotFoundError(AutomaError, LookupError):
+    """There is no run with that id in the store."""
+
+
+class RunOwnedError(AutomaError):
+    """The run is being carried on by somebody who is alive; nothing was started."""
+
+
+class RunRequestError(AutomaError):
+    """What was asked of a run does not fit where it stands; nothing was changed."""
+
+
+class JournalError(AutomaError, ValueError):
+    """A journal that cannot be read, or does not fit the workflow; nothing was started."""
+
+
+class StoreError(AutomaError):
+    """A store that cannot be read or written; the cause is the error of the system."""
+
+
+class OwnershipLost(StoreError):  # noqa: N818  # it names what has happened
+    """The run was taken over by somebody else; nothing was written."""
+
+
+class ResultError(AutomaError, ValueError):
+    """A result that a journal cannot keep; the step has failed, and is undone."""
+
+
+class UnknownOutcomeError(AutomaError):
+    """Nobody can tell whether a step has had its effect; it is undone like one that failed."""
+
+
+class RollbackRequested(AutomaError):  # noqa: N818  # it names what has happened
+    """Somebody has asked for the way back: the error of a run that had none of its own."""
 
 
 class StateError(AutomaError, ValueError):

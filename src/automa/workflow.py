@@ -6,14 +6,24 @@ import functools
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from automa._core.definition import Definition
+from automa._core.records import Begun, Request
 from automa._core.relay import relay
+from automa._core.replay import replay
 from automa._core.runs import Modes, Run, WorkflowRun
 from automa._core.state import State
 from automa._core.status import ExecutionMode, RollbackMode
-from automa.errors import AsyncStepError, RunIdError, StateError
+from automa.errors import (
+    AsyncStepError,
+    RunIdError,
+    RunNotFoundError,
+    RunRequestError,
+    StateError,
+    WorkflowDefinitionError,
+)
+from automa.runtime.launch import Launch
 from automa.runtime.listeners import Listeners, StepLogger, package_logger
 from automa.runtime.sync_driver import drive
 
@@ -24,8 +34,16 @@ if TYPE_CHECKING:
 
     from automa._core.definition import RollbackOn
     from automa._core.functions import SagaPrepare
-    from automa._core.protocols import AtomicStep, Composite, Observer
+    from automa._core.protocols import AtomicStep, Composite, Lease, Observer, Store
+    from automa._core.records import Record
     from automa._core.reports import WorkflowReport
+
+    StoreLike = str | Store
+
+Missing = Literal["start", "error"]
+OnCancel = Literal["suspend", "rollback"]
+
+_RETENTIONS = ("retain", "delete_on_success", "delete_on_done")
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -49,6 +67,12 @@ class Workflow:
             the state as it is then.
         logger: Where runs are logged; by default the logger ``automa``, silent until configured.
         observers: Those who hear of each record of a run.
+        retention: When the journal of a run is deleted: never (``retain``), once the run has succeeded
+            (``delete_on_success``), or once it has ended without anything left to do (``delete_on_done``).
+
+    Attributes:
+        retention: As above.
+        target: Where the workflow was found, ``FILE[:NAME]``; journals keep it. The command line sets it.
 
     Raises:
         WorkflowDefinitionError: Where it could not be run as it is written.
@@ -60,7 +84,7 @@ class Workflow:
         {'hello': 'hi'}
     """
 
-    def __init__(  # noqa: PLR0913  # keyword arguments are the seed's options
+    def __init__(  # keyword arguments are the seed's options
         self,
         id: str,
         steps: Iterable[AtomicStep | Composite] = (),
@@ -72,6 +96,7 @@ class Workflow:
         snapshots: bool = True,
         logger: logging.Logger | None = None,
         observers: Iterable[Observer] = (),
+        retention: str = "retain",
     ) -> None:
         self._definition = Definition(
             id,
@@ -84,6 +109,13 @@ class Workflow:
         )
         self._logger = logger or package_logger
         self._observers = tuple(observers)
+        if retention not in _RETENTIONS:
+            known = ", ".join(map(repr, _RETENTIONS))
+            raise WorkflowDefinitionError(
+                f"workflow {id!r}: {retention!r} is no retention (there are: {known})"
+            )
+        self.retention: str = retention
+        self.target: str | None = None
 
     @property
     def id(self) -> str:
@@ -105,8 +137,10 @@ class Workflow:
         state: Mapping[str, Any] | None = None,
         *,
         run_id: str | None = None,
+        store: StoreLike | None = None,
         resources: Mapping[str, Any] | None = None,
         observers: Iterable[Observer] = (),
+        on_cancel: OnCancel | None = None,
     ) -> WorkflowReport:
         """Run the workflow in this thread and return what happened, failure or not (seed: Start).
 
@@ -114,48 +148,292 @@ class Workflow:
             state: The first values of the shared state: JSON values, copied.
             run_id: The id of the run: a letter or digit, then up to 127 letters, digits, ``._-``;
                 one is made where none is given.
+            store: Where the run is journaled, so that it survives the death of the process: a store, or
+                its URL (``sqlite:///runs.db``, ``file:DIR``). Without, it lives in memory.
             resources: Live objects for the steps, in ``ctx.resources``; they are never written down.
             observers: Further observers, for this run alone.
+            on_cancel: What an interruption (Ctrl-C, say) means: ``rollback`` undoes what was done;
+                ``suspend``, for journaled runs and their default, stops, to be resumed or rolled back.
 
         Raises:
             AsyncStepError: Where a step is async; nothing was started.
             StateError: Where the state is not JSON; nothing was started.
             RunIdError: Where the run id is not of that form; nothing was started.
+            RunExistsError: Where the store has a run of that id; nothing was started.
+            StoreError: Where the store cannot be used; nothing was started.
             BaseException: What interrupted the run (``KeyboardInterrupt``, say), once it is closed.
         """
-        async_steps = self._definition.async_steps
-        if async_steps:
-            raise AsyncStepError(
-                f"workflow {self.id!r} has the async step {async_steps[0]!r}: start it with start_async"
-            )
-        workflow_run, listeners = self._new_run(state, run_id, resources, observers)
-        return drive(relay(workflow_run), workflow_run.run, listeners)
+        self._refuse_async("start it with start_async")
+        return drive(self._new_launch(state, run_id, store, resources, observers, on_cancel))
 
     async def start_async(
         self,
         state: Mapping[str, Any] | None = None,
         *,
         run_id: str | None = None,
+        store: StoreLike | None = None,
         resources: Mapping[str, Any] | None = None,
         observers: Iterable[Observer] = (),
+        on_cancel: OnCancel | None = None,
     ) -> WorkflowReport:
         """Run the workflow on the running event loop; steps that are not async work in threads.
 
         Args:
             state: As in `start`.
             run_id: As in `start`.
+            store: As in `start`.
             resources: As in `start`.
             observers: As in `start`.
+            on_cancel: As in `start`; a cancellation is an interruption.
 
         Raises:
             StateError: Where the state is not JSON; nothing was started.
             RunIdError: Where the run id is not of the form told in `start`; nothing was started.
+            RunExistsError: Where the store has a run of that id; nothing was started.
+            StoreError: Where the store cannot be used; nothing was started.
             BaseException: What interrupted the run (a cancellation, say), once it is closed.
         """
         from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
 
-        workflow_run, listeners = self._new_run(state, run_id, resources, observers)
-        return await drive_async(relay(workflow_run), workflow_run.run, listeners)
+        return await drive_async(self._new_launch(state, run_id, store, resources, observers, on_cancel))
+
+    def resume(
+        self,
+        run_id: str,
+        store: StoreLike,
+        *,
+        state: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+        missing: Missing = "start",
+        on_cancel: OnCancel | None = None,
+    ) -> WorkflowReport:
+        """Carry on a run whose process has died, or that has stopped; return the report of the whole run.
+
+        What is recorded is not done again; a step that was at work is called again, unless its
+        ``verify`` says that it was done. A run that has ended is not touched: its report comes back.
+
+        Args:
+            run_id: The id of the run.
+            store: Where it is journaled.
+            state: The first values of the state, should the run have to be started.
+            resources: Live objects for the steps.
+            observers: Further observers; one with a method ``resumed`` is given the records so far.
+            missing: What is done where there is no such run: ``start`` it, as the specification has it, or
+                ``error``.
+            on_cancel: As in `start`.
+
+        Raises:
+            JournalError: Where the journal cannot be read, or was begun by another definition; nothing
+                was started.
+            RunNotFoundError: Where there is no such run, and ``missing`` is ``error``.
+            RunOwnedError: Where somebody who is alive carries it on; nothing was started.
+            StoreError: Where the store cannot be used; nothing was started.
+            BaseException: What interrupted the run, once it is closed.
+        """
+        self._refuse_async("resume it with resume_async")
+        return drive(self._resumed(run_id, store, state, resources, observers, missing, on_cancel))
+
+    async def resume_async(
+        self,
+        run_id: str,
+        store: StoreLike,
+        *,
+        state: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+        missing: Missing = "start",
+        on_cancel: OnCancel | None = None,
+    ) -> WorkflowReport:
+        """Carry on a run on the running event loop; see `resume`.
+
+        Args:
+            run_id: As in `resume`.
+            store: As in `resume`.
+            state: As in `resume`.
+            resources: As in `resume`.
+            observers: As in `resume`.
+            missing: As in `resume`.
+            on_cancel: As in `start`.
+
+        Raises:
+            AutomaError: As in `resume`; nothing was started.
+            BaseException: What interrupted the run, once it is closed.
+        """
+        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
+
+        return await drive_async(
+            self._resumed(run_id, store, state, resources, observers, missing, on_cancel)
+        )
+
+    def rollback(
+        self,
+        run_id: str,
+        store: StoreLike,
+        *,
+        note: str = "",
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> WorkflowReport:
+        """Undo a run: one that has ended, or one that has stopped on its way.
+
+        A step that was at work is undone too, since it may have had its effect. Undos that have failed
+        are not called again: see `retry_undo`.
+
+        Args:
+            run_id: The id of the run.
+            store: Where it is journaled.
+            note: Why; it is recorded.
+            resources: Live objects for the steps.
+            observers: Further observers.
+
+        Raises:
+            AutomaError: As in `resume`; nothing was started.
+            BaseException: What interrupted the run, once it is closed.
+        """
+        self._refuse_async("use rollback_async")
+        return drive(self._requested(run_id, store, Request.ROLLBACK, None, note, resources, observers))
+
+    async def rollback_async(
+        self,
+        run_id: str,
+        store: StoreLike,
+        *,
+        note: str = "",
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> WorkflowReport:
+        """Undo a run on the running event loop; see `rollback`.
+
+        Args:
+            run_id: As in `rollback`.
+            store: As in `rollback`.
+            note: As in `rollback`.
+            resources: As in `rollback`.
+            observers: As in `rollback`.
+
+        Raises:
+            AutomaError: As in `rollback`; nothing was started.
+        """
+        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
+
+        return await drive_async(
+            self._requested(run_id, store, Request.ROLLBACK, None, note, resources, observers)
+        )
+
+    def retry_undo(
+        self,
+        run_id: str,
+        step: str,
+        store: StoreLike,
+        *,
+        note: str = "",
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> WorkflowReport:
+        """Call an undo that has failed once more, and undo what it had held up.
+
+        Args:
+            run_id: The id of the run.
+            step: The path of the step (``outer/inner/step``).
+            store: Where the run is journaled.
+            note: A remark; it is recorded.
+            resources: Live objects for the steps.
+            observers: Further observers.
+
+        Raises:
+            RunRequestError: Where the undo of that step has not failed; nothing was changed.
+            AutomaError: As in `resume`; nothing was started.
+        """
+        self._refuse_async("use retry_undo_async")
+        return drive(self._requested(run_id, store, Request.RETRY_UNDO, step, note, resources, observers))
+
+    async def retry_undo_async(
+        self,
+        run_id: str,
+        step: str,
+        store: StoreLike,
+        *,
+        note: str = "",
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> WorkflowReport:
+        """Call an undo once more, on the running event loop; see `retry_undo`.
+
+        Args:
+            run_id: As in `retry_undo`.
+            step: As in `retry_undo`.
+            store: As in `retry_undo`.
+            note: As in `retry_undo`.
+            resources: As in `retry_undo`.
+            observers: As in `retry_undo`.
+
+        Raises:
+            AutomaError: As in `retry_undo`; nothing was started.
+        """
+        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
+
+        return await drive_async(
+            self._requested(run_id, store, Request.RETRY_UNDO, step, note, resources, observers)
+        )
+
+    def mark_undone(
+        self,
+        run_id: str,
+        step: str,
+        store: StoreLike,
+        *,
+        note: str,
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> WorkflowReport:
+        """Take a step whose undo has failed for undone, since a person has seen to it.
+
+        What it had held up is undone then.
+
+        Args:
+            run_id: The id of the run.
+            step: The path of the step (``outer/inner/step``).
+            store: Where the run is journaled.
+            note: What was done; it stays in the report.
+            resources: Live objects for the steps.
+            observers: Further observers.
+
+        Raises:
+            RunRequestError: Where the undo of that step has not failed; nothing was changed.
+            AutomaError: As in `resume`; nothing was started.
+        """
+        self._refuse_async("use mark_undone_async")
+        return drive(self._requested(run_id, store, Request.MARK_UNDONE, step, note, resources, observers))
+
+    async def mark_undone_async(
+        self,
+        run_id: str,
+        step: str,
+        store: StoreLike,
+        *,
+        note: str,
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> WorkflowReport:
+        """Take a step for undone, on the running event loop; see `mark_undone`.
+
+        Args:
+            run_id: As in `mark_undone`.
+            step: As in `mark_undone`.
+            store: As in `mark_undone`.
+            note: As in `mark_undone`.
+            resources: As in `mark_undone`.
+            observers: As in `mark_undone`.
+
+        Raises:
+            AutomaError: As in `mark_undone`; nothing was started.
+        """
+        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
+
+        return await drive_async(
+            self._requested(run_id, store, Request.MARK_UNDONE, step, note, resources, observers)
+        )
 
     def end(self) -> None:
         """Clean up when no more runs are to come (seed: End); a subclass may add to it.
@@ -166,29 +444,132 @@ class Workflow:
             if isinstance(step, Workflow):
                 step.end()
 
-    def _new_run(
+    def _refuse_async(self, instead: str) -> None:
+        async_steps = self._definition.async_steps
+        if async_steps:
+            raise AsyncStepError(f"workflow {self.id!r} has the async step {async_steps[0]!r}: {instead}")
+
+    def _new_launch(  # noqa: PLR0917  # what start takes
         self,
         state: Mapping[str, Any] | None,
         run_id: str | None,
+        store: StoreLike | None,
         resources: Mapping[str, Any] | None,
         observers: Iterable[Observer],
-    ) -> tuple[WorkflowRun, Listeners]:
+        on_cancel: OnCancel | None,
+    ) -> Launch:
         """Return a run that has not begun, after all that could be wrong with it has been checked."""
         run_id = os.urandom(16).hex() if run_id is None else _checked_run_id(run_id)
         if state is not None and not isinstance(state, Mapping):
             raise StateError(f"the state must be a mapping, not {type(state).__name__}")
         listeners = Listeners((*self._observers, *observers), self._logger, run_id)
+        suspends = _suspends(on_cancel, is_journaled=store is not None)
+        if store is None:
+            workflow_run = self._workflow_run(run_id, State("shared", state), resources, listeners)
+            return Launch(relay(workflow_run), workflow_run.run, listeners)
+        from automa import durable  # noqa: PLC0415  # it needs sqlite3, which takes long to import
+
+        begun = durable.begun(self._definition, run_id, State("shared", state), self.target)
+        lease = durable.open_store(store).create(self.id, run_id)
+        workflow_run = self._workflow_run(
+            run_id, State("shared", begun.state, warn=False), resources, listeners, begun, suspends=suspends
+        )
+        journal = durable.Journal(lease, retention=self.retention)
+        return Launch(relay(workflow_run), workflow_run.run, listeners, journal)
+
+    def _resumed(  # noqa: PLR0917  # what resume takes
+        self,
+        run_id: str,
+        store: StoreLike,
+        state: Mapping[str, Any] | None,
+        resources: Mapping[str, Any] | None,
+        observers: Iterable[Observer],
+        missing: Missing,
+        on_cancel: OnCancel | None,
+    ) -> Launch:
+        """Return a run that goes on where its journal ends."""
+        from automa import durable  # noqa: PLC0415  # as above
+
+        if missing not in {"start", "error"}:
+            raise RunRequestError(f"missing is 'start' or 'error', not {missing!r}")
+        suspends = _suspends(on_cancel, is_journaled=True)
+        opened = durable.open_store(store)
+        listeners = Listeners((*self._observers, *observers), self._logger, _checked_run_id(run_id))
+        try:
+            history, lease = durable.take(opened, self._definition, run_id)
+        except RunNotFoundError:
+            if missing == "error":
+                raise
+            return self._new_launch(state, run_id, opened, resources, observers, on_cancel)
+        return self._continued(history, lease, resources, listeners, suspends=suspends)
+
+    def _requested(  # noqa: PLR0917  # what rollback and the like take
+        self,
+        run_id: str,
+        store: StoreLike,
+        request: Request,
+        step: str | None,
+        note: str,
+        resources: Mapping[str, Any] | None,
+        observers: Iterable[Observer],
+    ) -> Launch:
+        """Return a run that does what an operator asks of it, once that is recorded."""
+        from automa import durable  # noqa: PLC0415  # as above
+
+        opened = durable.open_store(store)
+        listeners = Listeners((*self._observers, *observers), self._logger, _checked_run_id(run_id))
+        history, lease = durable.take_for_request(opened, self._definition, run_id, request, step, note)
+        return self._continued(history, lease, resources, listeners, suspends=True)
+
+    def _continued(
+        self,
+        history: list[Record],
+        lease: Lease | None,
+        resources: Mapping[str, Any] | None,
+        listeners: Listeners,
+        *,
+        suspends: bool,
+    ) -> Launch:
+        from automa import durable  # noqa: PLC0415  # as above
+
+        begun = history[0]
+        assert isinstance(begun, Begun)  # noqa: S101  # it was checked when the journal was read
+        workflow_run = self._workflow_run(
+            begun.run_id,
+            State("shared", begun.state, warn=False),
+            resources,
+            listeners,
+            begun,
+            suspends=suspends,
+        )
+        listeners.resumed(history)
+        journal = durable.journal_of(lease, history, self.retention)
+        walk = replay(relay(workflow_run), workflow_run, history)
+        return Launch(walk, workflow_run.run, listeners, journal)
+
+    def _workflow_run(  # what a run is made of
+        self,
+        run_id: str,
+        state: State,
+        resources: Mapping[str, Any] | None,
+        listeners: Listeners,
+        begun: Begun | None = None,
+        *,
+        suspends: bool = False,
+    ) -> WorkflowRun:
         run = Run(
             self.id,
             run_id,
             resources=resources,
             logger_for=functools.partial(StepLogger, self._logger),
-            is_heard=listeners.hears_steps,
+            is_heard=listeners.hears_steps or begun is not None,
             snapshots=self._definition.snapshots,
             compensates=self._definition.compensates,
+            begun=begun,
+            suspends=suspends,
         )
         modes = Modes(self._definition.mode, self._definition.rollback_mode)
-        return WorkflowRun(run, self._definition, State("shared", state), modes), listeners
+        return WorkflowRun(run, self._definition, state, modes)
 
     def __enter__(self) -> Self:
         return self
@@ -208,6 +589,19 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"<Workflow {self.id}, {len(self.steps)} steps>"
+
+
+def _suspends(on_cancel: OnCancel | None, *, is_journaled: bool) -> bool:
+    """Return whether an interruption suspends a run.
+
+    Raises:
+        RunRequestError: Where that is neither possible nor one of the words for it.
+    """
+    if on_cancel not in {None, "suspend", "rollback"}:
+        raise RunRequestError(f"on_cancel is 'suspend' or 'rollback', not {on_cancel!r}")
+    if on_cancel == "suspend" and not is_journaled:
+        raise RunRequestError("on_cancel='suspend' needs a store: a run in memory cannot be resumed")
+    return is_journaled and on_cancel != "rollback"
 
 
 def _checked_run_id(run_id: str) -> str:

@@ -21,26 +21,26 @@ needs_fixtures = pytest.mark.skipif(
     "path",
     sorted(
         p.relative_to(PUBLISHED).as_posix()
-        for d in ("behavior", "serialization")
+        for d in ("behavior", "serialization", "journal")
         for p in (PUBLISHED / d).glob("*")
     ),
 )
-def test_a_published_fixture_of_the_core_profile_passes(path):
-    """Each published fixture of the core profile passes."""
-    results = {result.fixture: result for result in run_fixtures(PUBLISHED, "core")}
+def test_a_published_fixture_passes(path):
+    """Each published fixture passes, of both profiles."""
+    results = {result.fixture: result for result in run_fixtures(PUBLISHED)}
     assert results[path].problems == []
 
 
 @needs_fixtures
 def test_the_published_set_by_the_command():
-    """Without a profile all are run; what is not implemented counts as failed."""
+    """Without a profile all are run."""
     core = automa("conformance", PUBLISHED, "--profile", "core")
     assert core.returncode == 0
     assert core.stdout.splitlines()[-1].startswith("core: ")
     assert core.stdout.splitlines()[-1].endswith(" passed, 0 failed")
     everything = automa("conformance", PUBLISHED)
-    assert everything.returncode == 1
-    assert "durability: 0 passed" in everything.stdout
+    assert everything.returncode == 0
+    assert everything.stdout.splitlines()[-1].startswith("durability: ")
 
 
 BEHAVIOR = {

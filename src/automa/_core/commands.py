@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from automa._core.context import Context
     from automa._core.events import Failure, Success
     from automa._core.records import Record
+    from automa._core.status import Outcome
 
 
 class Append(NamedTuple):
-    """Write these records, in one durable write, before anything else happens."""
+    """Write these records, in one durable write, before anything else happens.
+
+    The driver sends back None; `Halt` where they could not be written; and, where the last of them
+    is `Ended`, a `Requested` if an operator has asked for more.
+    """
 
     records: list[Record]
 
@@ -60,6 +65,20 @@ class Raised(NamedTuple):
     """The step did not answer, but raised; an error that is no `Exception` interrupts the run."""
 
     error: BaseException
+
+
+class Halt(Exception):  # noqa: N818  # it stops the walk; the error is its cause
+    """The answer to an `Append` that could not be written: nothing more is done; the run can be resumed.
+
+    Attributes:
+        error: Why.
+        outcome: What the report says of it.
+    """
+
+    def __init__(self, error: BaseException, outcome: Outcome) -> None:
+        super().__init__()
+        self.error = error
+        self.outcome = outcome
 
 
 class Interrupted(NamedTuple):

@@ -52,6 +52,11 @@ class Context:
         return self._step_run.id
 
     @property
+    def step(self) -> Any:
+        """The step at work: the copy of it that this run has."""
+        return self._step_run.step
+
+    @property
     def path(self) -> str:
         """The ids from the root's step down to this one, joined by ``/``."""
         return self._step_run.path

@@ -34,6 +34,10 @@ SagaPrepare = Callable[..., Any]
 """What comes before a step's work: takes the context or nothing, sync or async; may return a dict."""
 
 
+SagaVerify = Callable[..., Any]
+"""Tells whether a step's work was done: takes the context or nothing, sync or async; True, False or None."""
+
+
 class StepFunction(NamedTuple):
     """A user's function, ready to be called for any copy of its step.
 

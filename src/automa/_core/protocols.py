@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from automa._core.context import Context
     from automa._core.definition import Definition
@@ -71,6 +72,110 @@ class Observer(Protocol):
 
     def on_record(self, record: Record, /) -> None:
         """Take note of a record: a step started, a step answered, the run ended."""
+        ...
+
+
+class RunInfo(NamedTuple):
+    """A run in a store, as a list of runs tells it.
+
+    Attributes:
+        workflow_id: The id of the workflow.
+        run_id: The id of the run.
+        status: ``running``, or the outcome with which it has ended or stopped.
+        created: When it began.
+        updated: When it was last written.
+        is_owned: Whether somebody who is alive carries it on.
+    """
+
+    workflow_id: str
+    run_id: str
+    status: str
+    created: datetime
+    updated: datetime
+    is_owned: bool
+
+
+@runtime_checkable
+class Lease(Protocol):
+    """The right to carry on one run: as long as it is held, nobody else has it."""
+
+    def append(self, entries: Sequence[dict[str, Any]], status: str) -> None:
+        """Write entries behind those of the run; when it returns they are durable, all or none.
+
+        Args:
+            entries: JSON objects.
+            status: How the run stands after them: ``running``, or an outcome.
+
+        Raises:
+            RunExistsError: Where it is the first write of a run that was started before.
+            OwnershipLost: Where somebody else has taken the run over; nothing was written.
+            StoreError: Where they could not be written.
+        """
+        ...
+
+    def delete(self) -> None:
+        """Delete the run.
+
+        Raises:
+            StoreError: Where it could not be deleted.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give the run back; it may be called more than once, and does not raise."""
+        ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Keeps the journals of runs. `automa.testing.check_store` tells whether one does it well."""
+
+    def create(self, workflow_id: str, run_id: str) -> Lease:
+        """Own a run that is about to be started; the first `Lease.append` begins it.
+
+        Raises:
+            RunExistsError: Where there is a run of that workflow with that id.
+            StoreError: Where the store cannot be used.
+        """
+        ...
+
+    def take(self, workflow_id: str, run_id: str) -> Lease:
+        """Own a run that was started before.
+
+        Raises:
+            RunNotFoundError: Where there is none.
+            RunOwnedError: Where somebody who is alive owns it.
+            StoreError: Where the store cannot be used.
+        """
+        ...
+
+    def load(self, workflow_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the entries of a run, in the order in which they were written.
+
+        Raises:
+            RunNotFoundError: Where there is none.
+            JournalError: Where they cannot be read, all of them.
+            StoreError: Where the store cannot be used.
+        """
+        ...
+
+    def runs(
+        self, *, workflow_id: str | None = None, run_id: str | None = None, status: str | None = None
+    ) -> Iterator[RunInfo]:
+        """Yield the runs, the newest first.
+
+        Args:
+            workflow_id: Those of this workflow only.
+            run_id: Those with this id only.
+            status: Those that stand so only.
+
+        Raises:
+            StoreError: Where the store cannot be used.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the store holds; it may be called more than once."""
         ...
 
 

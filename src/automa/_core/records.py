@@ -1,12 +1,61 @@
-"""What one handoff adds to the history of a run: the unit of durability."""
+"""What one handoff adds to the history of a run: the unit of durability.
+
+A journal is the list of the records of a run. A resume walks again, answered from that list.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from automa._core.reports import StepReport, WorkflowReport
-    from automa._core.status import Action
+    from automa._core.state import Changes
+    from automa._core.status import Action, ExecutionMode, RollbackMode
+
+
+class Topology(NamedTuple):
+    """A step as a journal knows it: what must be the same when the run is resumed.
+
+    Attributes:
+        id: The id of the step.
+        steps: The steps in it, where it is a workflow; None where it is none.
+    """
+
+    id: str
+    steps: tuple[Topology, ...] | None = None
+
+
+class Begun(NamedTuple):
+    """A journaled run has begun: the first record, written with that of its first step.
+
+    Attributes:
+        workflow_id: The id of the workflow.
+        run_id: The id of the run.
+        at: When it began.
+        execution_mode: The execution mode in effect.
+        rollback_mode: The rollback mode in effect.
+        snapshots: Whether an undo gets the state as its own step left it.
+        steps: The steps, with those nested in them.
+        state: The first values of the shared state.
+        target: Where the workflow was found, ``FILE[:NAME]``, if it was started from the command line.
+        prepares: Whether the workflow has a prepare of its own.
+        is_foreign: Whether the journal was begun by another implementation, which records less.
+    """
+
+    workflow_id: str
+    run_id: str
+    at: datetime
+    execution_mode: ExecutionMode
+    rollback_mode: RollbackMode
+    snapshots: bool
+    steps: tuple[Topology, ...]
+    state: dict[str, Any]
+    target: str | None = None
+    prepares: bool = False
+    is_foreign: bool = False
 
 
 class Started(NamedTuple):
@@ -15,10 +64,12 @@ class Started(NamedTuple):
     Attributes:
         path: The path of the step from the root.
         action: What it is asked to do.
+        at: When.
     """
 
     path: str
     action: Action
+    at: datetime | None = None
 
 
 class Answered(NamedTuple):
@@ -27,14 +78,32 @@ class Answered(NamedTuple):
     Attributes:
         path: The path of the step from the root.
         report: What it did.
+        shared: What it changed in the shared state, where the run is journaled.
+        local: What it changed in its own state, where the run is journaled.
+        goes_back: Whether its failure sends the run back (spec: F5); None where it did not fail.
     """
 
     path: str
     report: StepReport
+    shared: Changes | None = None
+    local: Changes | None = None
+    goes_back: bool | None = None
+
+
+class Cancelled(NamedTuple):
+    """The run was turned back between two steps.
+
+    Attributes:
+        path: The path of the last step that was run.
+        error: What turned it back.
+    """
+
+    path: str
+    error: BaseException
 
 
 class Ended(NamedTuple):
-    """The run has ended (spec: D1).
+    """The run has ended (spec: D1), or has stopped and can be resumed.
 
     Attributes:
         report: What the whole run did.
@@ -43,4 +112,53 @@ class Ended(NamedTuple):
     report: WorkflowReport
 
 
-Record = Started | Answered | Ended
+class Suspended(NamedTuple):
+    """A journaled run has stopped before its end; it can be resumed.
+
+    Attributes:
+        at: When.
+        error: Why.
+    """
+
+    at: datetime
+    error: BaseException
+
+
+class Resumed(NamedTuple):
+    """A journaled run was taken up again.
+
+    Attributes:
+        at: When.
+    """
+
+    at: datetime
+
+
+class Request(StrEnum):
+    """What an operator may ask of a run."""
+
+    ROLLBACK = "rollback"
+    """Undo all that stands."""
+    RETRY_UNDO = "retry_undo"
+    """Call an undo that failed once more."""
+    MARK_UNDONE = "mark_undone"
+    """Take a step whose undo failed for undone, since a person has seen to it."""
+
+
+class Requested(NamedTuple):
+    """An operator has asked something of a run.
+
+    Attributes:
+        at: When.
+        request: What.
+        path: Of which step, where it is about one.
+        note: What the operator said.
+    """
+
+    at: datetime
+    request: Request
+    path: str | None = None
+    note: str = ""
+
+
+Record = Begun | Started | Answered | Cancelled | Ended | Suspended | Resumed | Requested

@@ -85,6 +85,11 @@ class StepReport:
             self._metadata = Metadata()
         return self._metadata
 
+    @property
+    def has_metadata(self) -> bool:
+        """Whether the step noted anything."""
+        return bool(self._metadata)
+
     def adopt_metadata(self, other: StepReport) -> None:
         """Take over what was noted in another report of the same action."""
         if other._metadata:
@@ -162,7 +167,8 @@ class WorkflowReport:
         status: How it ended.
         outcome: How it ended, in the terms of whoever has to act on it.
         detail: Why the workflow was skipped, or another remark on how it ended.
-        own_error: An error of the workflow that is no step's: what interrupted it between two steps.
+        own_error: An error of the workflow that is no step's: what interrupted it between two steps, or
+            why it could not go on.
         step_reports: What each action did, in the order in which they happened.
     """
 
@@ -215,6 +221,11 @@ class WorkflowReport:
         return copy
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether the run has stopped on its way, and can be resumed."""
+        return self.outcome is Outcome.SUSPENDED or self.outcome is Outcome.INFRASTRUCTURE_ERROR
+
+    @property
     def duration(self) -> timedelta | None:
         """How long the run took; None while it goes on."""
         if self.start_time is None or self.end_time is None:
@@ -263,12 +274,12 @@ class WorkflowReport:
         )
 
     def raise_for_status(self) -> None:
-        """Raise where the workflow failed.
+        """Raise where the workflow failed, or has stopped on its way.
 
         Raises:
             WorkflowFailed: Caused by the first error; it carries this report.
         """
-        if self.status is FAILED:
+        if self.status is FAILED or self.is_stopped:
             raise WorkflowFailed(self.headline, self) from self.error
 
     def leaf_reports(self) -> Iterator[StepReport]:
@@ -283,7 +294,7 @@ class WorkflowReport:
     def headline(self) -> str:
         """How the run ended, in one line."""
         ended = self.status.value if self.outcome is None else self.outcome.value.replace("_", " ")
-        error = self.error
+        error = self.own_error if self.is_stopped else self.error
         reason = "" if error is None else f": {type(error).__name__}: {text_of(error)}"
         return f"workflow {self.workflow_id!r} ended {ended}{reason}"
 

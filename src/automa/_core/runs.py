@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from automa._core.definition import Definition
-    from automa._core.records import Record
-    from automa._core.state import Delta
+    from automa._core.records import Begun, Record, Requested
+    from automa._core.state import Changes, Delta
     from automa._core.status import Action, ExecutionMode, RollbackMode
     from automa.errors import StateError
 
@@ -47,6 +47,11 @@ class Run:
         compensates: Whether an error is one that sends the run back.
 
     Attributes:
+        begun: The first record of the run, where it is journaled.
+        suspends: Whether an interruption stops the run where it is, to be resumed, instead of undoing it.
+        must_undo: Whether the way back is taken whatever the mode is: an operator has asked for it.
+        request: What an operator has asked of a run that had ended, while it is being done.
+        replayed: What interrupted the run before it was resumed; it is not raised again.
         results: What the steps returned, by path.
         unwritten: Records that go with the next `Append`.
         interruption: What interrupted the run (a ``KeyboardInterrupt``, say), or None.
@@ -62,6 +67,8 @@ class Run:
         is_heard: bool,
         snapshots: bool,
         compensates: Callable[[BaseException], bool],
+        begun: Begun | None = None,
+        suspends: bool = False,
     ) -> None:
         self.workflow_id: str = workflow_id
         self.run_id: str = run_id
@@ -73,6 +80,11 @@ class Run:
         self.compensates: Callable[[BaseException], bool] = compensates
         self.unwritten: list[Record] = []
         self.interruption: BaseException | None = None
+        self.begun: Begun | None = begun
+        self.suspends: bool = suspends
+        self.must_undo: bool = False
+        self.request: Requested | None = None
+        self.replayed: BaseException | None = None
         self._decided: tuple[BaseException, bool] | None = None
 
     def sends_back(self, error: BaseException) -> bool:
@@ -81,8 +93,12 @@ class Run:
             self._decided = (error, self._decide(error))
         return self._decided[1]
 
+    def replay_decision(self, error: BaseException, sends_back: bool) -> None:  # noqa: FBT001  # it is the value
+        """Decide as it was decided before: by the journal, not by the error's class, which may be lost."""
+        self._decided = (error, sends_back)
+
     def _decide(self, error: BaseException) -> bool:
-        if self.interruption is not None:
+        if self.interruption is not None and not self.suspends:
             return True
         try:
             return self.compensates(error)
@@ -95,7 +111,7 @@ class Run:
 
     def interrupt(self, error: BaseException) -> None:
         """Note what interrupts the run; the first interruption is the one that goes on in the end."""
-        if self.interruption is None:
+        if self.interruption is None or self.interruption is self.replayed:
             self.interruption = error
 
     def take_unwritten(self) -> list[Record]:
@@ -127,11 +143,14 @@ class StepRun:
         step: The copy of the step made for this run; a nested workflow stands for itself.
         definition: The definition of the nested workflow, where the step is one.
         delta: What the step changed in the shared state.
+        is_reverted: Whether what it changed was taken back.
         local: The state of this step alone, made when first asked for.
         nested: The run of the nested workflow, once it has begun.
     """
 
-    __slots__ = ("definition", "delta", "id", "index", "local", "nested", "path", "state", "step")
+    __slots__ = (
+        "definition", "delta", "id", "index", "is_reverted", "local", "nested", "path", "state", "step",
+    )  # fmt: skip
 
     def __init__(self, id: str, path: str, index: int, step: Any, definition: Definition | None) -> None:
         self.id: str = id
@@ -141,17 +160,37 @@ class StepRun:
         self.definition: Definition | None = definition
         self.state: StepState = _PENDING
         self.delta: Delta | None = None
+        self.is_reverted: bool = False
         self.local: State | None = None
         self.nested: WorkflowRun | None = None
 
-    def commit(self, shared: State, *, keep_delta: bool) -> StateError | None:
-        """Make final what the step's run changed in the state; return what is not JSON in it."""
+    def commit(self, shared: State, *, keep_delta: bool) -> Committed:
+        """Make final what the step changed in the state; return it, and what is not JSON in it."""
         delta, invalid = shared.commit()
         self.delta = delta if keep_delta else None
+        local = None
         if self.local is not None:
-            _, invalid_local = self.local.commit()
+            local, invalid_local = self.local.commit()
             invalid = invalid or invalid_local
-        return invalid
+        return Committed(_after(delta), _after(local), invalid)
+
+
+class Committed(NamedTuple):
+    """What a commit has made final.
+
+    Attributes:
+        shared: What changed in the shared state.
+        local: What changed in the state of the step alone.
+        invalid: What is not JSON, and was taken back.
+    """
+
+    shared: Changes | None = None
+    local: Changes | None = None
+    invalid: StateError | None = None
+
+
+def _after(delta: Delta | None) -> Changes | None:
+    return None if delta is None else {key: after for key, (_, after) in delta.items()}
 
 
 def _broken_step(step_id: str, error: Exception) -> Step:

@@ -20,6 +20,9 @@ MAX_SAFE_INTEGER = 2**53 - 1
 Delta = dict[str, tuple[str | None, str | None]]
 """What changed between two moments: by key, the JSON text before and after; None is absent."""
 
+Changes = dict[str, "str | None"]
+"""What a step changed: by key, the JSON text of the value afterwards; None is gone."""
+
 _REQUIRED: Any = object()
 
 
@@ -208,6 +211,27 @@ class State(MutableMapping[str, Any]):
                 self._set_text(key, after)
         self.touched.clear()
         return delta or None, invalid
+
+    def changes(self) -> Changes | None:
+        """Return what a commit would change now, as JSON text by key; None is gone. All must be JSON."""
+        changes: Changes = {}
+        for key in sorted(self.touched):
+            text = _to_text(self._values[key]) if key in self._values else None
+            if text != self._texts.get(key):
+                changes[key] = text
+        return changes or None
+
+    def replay(self, changes: Changes | None) -> None:
+        """Change again what was changed before: as if a step did it, and without a warning."""
+        for key, text in (changes or {}).items():
+            self.touched.add(key)
+            self._restore(key, text)
+
+    def redo(self, delta: Delta | None) -> None:
+        """Make again, and commit, a change that was taken back."""
+        for key, (_, after) in (delta or {}).items():
+            self._set_text(key, after)
+            self._restore(key, after)
 
     def check(self) -> StateError | None:
         """Return what is not JSON in the values that may have changed since the last commit."""

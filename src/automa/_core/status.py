@@ -53,6 +53,10 @@ class Outcome(StrEnum):
     """A step failed, and by the workflow's mode nothing was undone."""
     NEEDS_ATTENTION = "needs_attention"
     """An undo failed: something is left that a person must look at."""
+    SUSPENDED = "suspended"
+    """The run was stopped on its way; it can be resumed, or rolled back."""
+    INFRASTRUCTURE_ERROR = "infrastructure_error"
+    """The journal could not be written; the run has stopped where it was, and can be resumed."""
 
 
 # Members under plain names, for the code that handles every step: looking one up on its class

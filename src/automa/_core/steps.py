@@ -11,6 +11,7 @@ from automa._core.functions import (
     SagaPrepare,
     SagaRun,
     SagaUndo,
+    SagaVerify,
     StepFunction,
     has_async_controller,
     is_awaitable,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Undo = TypeVar("Undo", bound=SagaUndo)
 Prepare = TypeVar("Prepare", bound=SagaPrepare)
+Verify = TypeVar("Verify", bound=SagaVerify)
 
 
 class Step:
@@ -48,6 +50,9 @@ class Step:
         prepare: Comes before the work, and is not undone: what it sets in ``ctx.local`` or returns
             as a dict, which is merged into it, is there in run and undo. Where it fails, the step
             has failed without having run. It may be called again by a resume.
+        verify: Decides, when a run is resumed, about a work that was going on when the process died:
+            True, it was done; False, it was not, and is called again; None, nobody can tell, and it is
+            undone like one that failed. Without it the work is called again.
 
     Raises:
         WorkflowDefinitionError: Where the id is empty or a function has the wrong signature.
@@ -62,16 +67,18 @@ class Step:
     saga_run: SagaRun | None = None
     saga_undo: SagaUndo | None = None
     saga_prepare: SagaPrepare | None = None
+    saga_verify: SagaVerify | None = None
     _run_function: StepFunction | None = None
     _rollback_function: StepFunction | None = None
     prepare_function: StepFunction | None = None
+    verify_function: StepFunction | None = None
     is_async: bool = False
     """Whether the step needs an event loop, as far as can be told without calling it."""
     _slot_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("undo", "prepare"):
+        for name in ("undo", "prepare", "verify"):
             if name in vars(cls):
                 raise WorkflowDefinitionError(
                     f"class {cls.__name__} defines {name}, which is a decorator of Step: call it saga_{name}"
@@ -86,6 +93,7 @@ class Step:
         run: SagaRun | None = None,
         undo: SagaUndo | None = None,
         prepare: SagaPrepare | None = None,
+        verify: SagaVerify | None = None,
     ) -> None:
         if id is not None:
             self.id = id
@@ -95,6 +103,9 @@ class Step:
         prepare = self.saga_prepare if prepare is None else prepare
         if prepare is not None:
             self.prepare_function = step_function(prepare, self, "prepare")
+        verify = self.saga_verify if verify is None else verify
+        if verify is not None:
+            self.verify_function = step_function(verify, self, "verify")
         self.register_saga(self.saga_run if run is None else run, self.saga_undo if undo is None else undo)
 
     def is_initialised(self) -> bool:
@@ -126,6 +137,16 @@ class Step:
         self._note_async()
         return function
 
+    def verify(self, function: Verify) -> Verify:
+        """Set what decides about a work that was cut off; a decorator that returns the function as it is.
+
+        Raises:
+            WorkflowDefinitionError: Where the function has the wrong signature.
+        """
+        self.verify_function = step_function(function, self, "verify")
+        self._note_async()
+        return function
+
     def undo(self, function: Undo) -> Undo:
         """Set the compensation; a decorator that returns the function as it is.
 
@@ -141,7 +162,9 @@ class Step:
         return self._rollback_function if action is ROLLBACK else self._run_function
 
     def _note_async(self) -> None:
-        functions = (self._run_function, self._rollback_function, self.prepare_function)
+        functions = (
+            self._run_function, self._rollback_function, self.prepare_function, self.verify_function
+        )  # fmt: skip
         vars(self).pop("is_async", None)
         if any(function is not None and function.is_async for function in functions):
             self.is_async = True

@@ -60,7 +60,7 @@ class View:
             self.report = record.report
         elif isinstance(record, Answered):
             self.answered(record.path, record.report)
-        else:
+        elif isinstance(record, Started):
             self.started(record)
 
     def started(self, record: Started) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa.conformance.behavior import check_behavior
+from automa.conformance.durability import check_resume, read_and_write
 from automa.errors import WireError, text_of
 from automa.wire import v1
 from automa.wire.documents import expect, field, parse_json
@@ -172,15 +173,15 @@ def _check_report(fixture: Mapping[str, Any]) -> list[str]:
     return _compare(document, v1.report_to_dict(v1.report_from_dict(document)))
 
 
-def _check_journal(_fixture: Mapping[str, Any]) -> list[str]:
-    return ["the durability profile is not implemented yet"]
+def _check_roundtrip(fixture: Mapping[str, Any]) -> list[str]:
+    return _compare(*read_and_write(fixture))
 
 
 _CHECKS: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "statebag": _check_statebag,
     "report": _check_report,
-    "roundtrip": _check_journal,
-    "resume": _check_journal,
+    "roundtrip": _check_roundtrip,
+    "resume": check_resume,
 }
 
 

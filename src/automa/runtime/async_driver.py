@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
 from automa._core.functions import close_awaitable, is_awaitable
 from automa._core.reports import WorkflowReport
 from automa._core.status import Action
-from automa.runtime.sync_driver import end_of, publish, refusal
+from automa.runtime.sync_driver import end_of, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from automa._core.runs import Run
-    from automa.runtime.listeners import Listeners
-    from automa.runtime.sync_driver import Walk
+    from automa.runtime.launch import Launch, Walk
 
 Value = TypeVar("Value")
 
 
-async def drive_async(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
+async def drive_async(launch: Launch) -> WorkflowReport:
     """Carry out a walk on the running event loop; steps that are not async work in threads.
 
     A cancellation reaches the step at work. The way back is not cancelled: it runs to its end, and
     the cancellation goes on afterwards.
 
     Args:
-        walk: The relay's commands.
-        run: The run that is walked.
-        listeners: Those who hear of its records.
+        launch: The walk, and all that goes with it.
 
     Returns:
         The report of the run.
@@ -39,30 +37,53 @@ async def drive_async(walk: Walk, run: Run, listeners: Listeners) -> WorkflowRep
     Raises:
         BaseException: What interrupted the run, once it is closed.
     """
-    command = await _walk_on(walk, run, _advance(walk, None), listeners, until_rollback=True)
-    if not isinstance(command, WorkflowReport):
-        rest = _walk_on(walk, run, command, listeners, until_rollback=False)
-        command, cancellation = await _uncancelled(_protected(rest))
-        if cancellation is not None:
-            run.interrupt(cancellation)
+    try:
+        command = await _walk_on(launch, _advance(launch.walk, None), until_rollback=True)
+        if not isinstance(command, WorkflowReport):
+            rest = _walk_on(launch, command, until_rollback=False)
+            command, cancellation = await _uncancelled(_protected(rest))
+            if cancellation is not None:
+                launch.run.interrupt(cancellation)
+    finally:
+        launch.close()
     assert isinstance(command, WorkflowReport)  # noqa: S101  # nothing stops the rest of the walk
-    return end_of(run, command)
+    return end_of(launch.run, command)
 
 
 async def _walk_on(
-    walk: Walk, run: Run, command: Command | WorkflowReport, listeners: Listeners, *, until_rollback: bool
+    launch: Launch, command: Command | WorkflowReport, *, until_rollback: bool
 ) -> Command | WorkflowReport:
     """Carry out a walk from a command on, to its report or to the first rollback."""
     while not isinstance(command, WorkflowReport):
-        answer = None
+        answer: object
         if isinstance(command, Append):
-            publish(listeners, run, command)
+            answer = await _write(launch, command)
         elif until_rollback and command.ctx.action is Action.ROLLBACK:
             break
         else:
-            answer = refusal(run, command) or await _deliver(command)
-        command = _advance(walk, answer)
+            answer = refusal(launch.run, command) or await _deliver(command)
+        command = _advance(launch.walk, answer)
     return command
+
+
+async def _write(launch: Launch, command: Append) -> object:
+    """Write records, in a thread where there is a journal: the loop, and the other runs, go on meanwhile."""
+    if launch.journal is None:
+        return launch.write(command.records)
+    future = asyncio.get_running_loop().run_in_executor(_writers(), launch.journal.append, command.records)
+    halt, cancellation = await _uncancelled(future)
+    if cancellation is not None:
+        launch.run.interrupt(cancellation)
+    return launch.publish(command.records) if halt is None else halt
+
+
+@functools.cache
+def _writers() -> ThreadPoolExecutor:
+    """Return the threads that write journals: many, since those who wait share the next commit."""
+    return ThreadPoolExecutor(_MOST_WRITERS, "automa-journal")
+
+
+_MOST_WRITERS = 64
 
 
 def _advance(walk: Walk, answer: object) -> Command | WorkflowReport:

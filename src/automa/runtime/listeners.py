@@ -51,6 +51,14 @@ class Listeners:
         self._run_id = run_id
         self.hears_steps: bool = bool(self._observers) or logger.isEnabledFor(logging.INFO)
 
+    def resumed(self, history: list[Record]) -> None:
+        """Tell those observers that ask for it what was recorded before the run was resumed."""
+        for observer in self._observers:
+            hears = getattr(observer, "resumed", None)
+            if hears is not None:
+                with contextlib.suppress(Exception):
+                    hears(history)
+
     def publish(self, records: list[Record]) -> BaseException | None:
         """Pass on records that have been written; return what interrupted a listener, if anything did.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
+from automa._core.commands import Append, Deliver, Interrupted, Raised
 from automa._core.events import Handoff
 from automa._core.functions import close_awaitable, is_awaitable
 from automa._core.status import ROLLBACK
@@ -13,22 +13,16 @@ from automa.errors import AsyncStepError
 from automa.runtime.interrupts import InterruptGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from automa._core.reports import WorkflowReport
     from automa._core.runs import Run
-    from automa.runtime.listeners import Listeners
-
-    Walk = Generator[Command, Any, WorkflowReport]
+    from automa.runtime.launch import Launch
 
 
-def drive(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
+def drive(launch: Launch) -> WorkflowReport:
     """Carry out a walk in the calling thread.
 
     Args:
-        walk: The relay's commands.
-        run: The run that is walked.
-        listeners: Those who hear of its records.
+        launch: The walk, and all that goes with it.
 
     Returns:
         The report of the run.
@@ -37,7 +31,8 @@ def drive(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
         BaseException: What interrupted the run, once it is closed.
     """
     answer: object = None
-    with InterruptGuard() as guard:
+    walk, run = launch.walk, launch.run
+    with InterruptGuard() as guard, contextlib.closing(launch):
         while True:
             try:
                 command = walk.send(answer)
@@ -45,12 +40,15 @@ def drive(walk: Walk, run: Run, listeners: Listeners) -> WorkflowReport:
                 report: WorkflowReport = stop.value
                 break
             if isinstance(command, Append):
-                publish(listeners, run, command)
-                answer = None
-            else:
-                answer = refusal(run, command) or _call(command, guard)
-            if guard.pending is not None:
-                answer = _interrupted(answer, run, guard)
+                answer = launch.write(command.records)
+                held_back = guard.take_pending()
+                if held_back is not None:
+                    run.interrupt(held_back)
+                continue
+            answer = refusal(run, command) or _call(command, guard)
+            held_back = guard.take_pending()
+            if held_back is not None:  # what the step answered counts all the same
+                answer = Interrupted(held_back, answer)
     held_back = guard.take_pending()
     if held_back is not None:
         run.interrupt(held_back)
@@ -76,16 +74,6 @@ def _call(delivery: Deliver, guard: InterruptGuard) -> object:
     )
 
 
-def _interrupted(answer: object, run: Run, guard: InterruptGuard) -> object:
-    """Tell the relay of a Ctrl-C that was held back; what the step answered counts all the same."""
-    held_back = guard.take_pending()
-    assert held_back is not None  # noqa: S101  # the caller has seen it
-    if answer is None:
-        run.interrupt(held_back)
-        return None
-    return Interrupted(held_back, answer)
-
-
 def refusal(run: Run, delivery: Deliver) -> Raised | None:
     """Return the answer for a step that is not to be started, since the run was interrupted before."""
     if run.interruption is None or delivery.ctx.action is ROLLBACK:
@@ -93,16 +81,9 @@ def refusal(run: Run, delivery: Deliver) -> Raised | None:
     return Raised(run.interruption)
 
 
-def publish(listeners: Listeners, run: Run, command: Append) -> None:
-    """Let the listeners hear of records; what interrupts one of them interrupts the run."""
-    interruption = listeners.publish(command.records)
-    if interruption is not None:
-        run.interrupt(interruption)
-
-
 def end_of(run: Run, report: WorkflowReport) -> WorkflowReport:
     """Return the report, or raise what interrupted the run, with a word on how the run ended."""
-    if run.interruption is not None:
+    if run.interruption is not None and run.interruption is not run.replayed:
         with contextlib.suppress(Exception):  # it may be of a class that takes no notes
             run.interruption.add_note(f"run {run.run_id}: {report.headline}")
         raise run.interruption

@@ -1,0 +1,50 @@
+"""Results as a journal keeps them: JSON values, also of dataclasses, enumerations and pydantic models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from enum import Enum
+from typing import Any
+
+from automa._core.state import check_json
+from automa.errors import ResultError, text_of
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
+def as_journaled(value: Any, path: str) -> Any:
+    """Return a result as it comes back from a journal: so that a resumed run sees what the first one saw.
+
+    Args:
+        value: What a step returned.
+        path: The path of the step, for the message.
+
+    Raises:
+        ResultError: Where it has no such form.
+    """
+    try:
+        plain = _plain(value)
+        check_json(plain)
+        return plain if type(plain) in _PLAIN else json.loads(json.dumps(plain))
+    except RecursionError:
+        problem = "it nests too deeply, or contains itself"
+    except Exception as error:  # noqa: BLE001  # a model's method may raise anything
+        problem = text_of(error)
+    raise ResultError(f"the result of step {path} cannot be kept in a journal: {problem}")
+
+
+def _plain(value: Any) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if kind is list or kind is tuple:
+        return [_plain(item) for item in value]
+    if kind is dict:
+        return {key: _plain(item) for key, item in value.items()}
+    dump = getattr(kind, "model_dump", None)  # pydantic
+    return value if dump is None else dump(value, mode="json")

@@ -1,0 +1,333 @@
+"""Records to entries, the JSON objects that a store keeps, and back.
+
+An entry is short, since each step writes one or two: what goes without saying is left out, and
+times are microseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from automa._core.records import (
+    Answered,
+    Begun,
+    Cancelled,
+    Ended,
+    Record,
+    Request,
+    Requested,
+    Resumed,
+    Started,
+    Suspended,
+    Topology,
+)
+from automa._core.reports import StepReport, WorkflowReport
+from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, Status
+from automa.errors import EncodedError, JournalError, WireError, decode_error, encode_error
+from automa.wire import documents
+from automa.wire.documents import expect, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from automa._core.state import Changes
+
+Entry = dict[str, Any]
+
+VERSION = 1
+"""The version of the entries; a journal of another is refused."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class EntryEncoder:
+    """Turns the records of one run into entries, in order."""
+
+    def __init__(self) -> None:
+        self._started: dict[tuple[str, Action], datetime | None] = {}
+
+    def encode(self, records: Iterable[Record]) -> list[Entry]:
+        """Return the entries of records; the end of a run that has only stopped has none of its own."""
+        return [
+            self._entry(record)
+            for record in records
+            if not (isinstance(record, Ended) and record.report.is_stopped)
+        ]
+
+    def _entry(self, record: Record) -> Entry:  # noqa: PLR0911  # one for each kind of record
+        match record:
+            case Started(path, action, at):
+                self._started[path, action] = at
+                entry: Entry = {"started": path}
+                if action is not Action.RUN:
+                    entry["action"] = action.value
+                return entry | {"at": _time(at)}
+            case Answered():
+                return self._answered(record)
+            case Begun():
+                return _begun(record)
+            case Cancelled(path, error):
+                return {"cancelled": path, "error": encode_error(error).to_dict()}
+            case Ended(report):
+                outcome = None if report.outcome is None else report.outcome.value
+                return {"ended": outcome, "at": _time(report.end_time)}
+            case Suspended(at, error):
+                return {"suspended": _time(at), "error": encode_error(error).to_dict()}
+            case Resumed(at):
+                return {"resumed": _time(at)}
+            case Requested(at, request, path, note):
+                entry = {"requested": request.value, "at": _time(at)}
+                return entry | {k: v for k, v in (("path", path), ("note", note)) if v}
+
+    def _answered(self, record: Answered) -> Entry:
+        path, report = record.path, record.report
+        entry: Entry = {"answered": path}
+        if report.action is not Action.RUN:
+            entry["action"] = report.action.value
+        if report.status is not Status.SUCCESS:
+            entry["status"] = report.status.value
+        if report.start_time != self._started.pop((path, report.action), None):
+            entry["from"] = _time(report.start_time)
+        entry["to"] = _time(report.end_time)
+        if report.detail is not None:
+            entry["detail"] = report.detail
+        if report.error is not None:
+            entry["error"] = encode_error(report.error).to_dict()
+        if report.result is not None and report.workflow is None:
+            entry["result"] = report.result
+        if report.has_metadata:
+            entry["metadata"] = {name: _metadata(value) for name, value in report.metadata.items()}
+        _put_changes(entry, "shared", record.shared)
+        _put_changes(entry, "local", record.local)
+        if record.goes_back is not None:
+            entry["back"] = record.goes_back
+        return entry
+
+
+def _time(at: datetime | None) -> int | None:
+    return None if at is None else (at - _EPOCH) // _MICROSECOND
+
+
+def _metadata(value: str | bytes) -> Any:
+    return value if isinstance(value, str) else {"bytes": base64.b64encode(value).decode("ascii")}
+
+
+def _put_changes(entry: Entry, name: str, changes: Changes | None) -> None:
+    if not changes:
+        return
+    values = {key: json.loads(text) for key, text in changes.items() if text is not None}
+    gone = [key for key, text in changes.items() if text is None]
+    if values:
+        entry[name] = values
+    if gone:
+        entry[f"{name}_gone"] = gone
+
+
+def _begun(record: Begun) -> Entry:
+    entry: Entry = {
+        "begun": VERSION,
+        "workflow": record.workflow_id,
+        "run": record.run_id,
+        "at": _time(record.at),
+        "modes": [record.execution_mode.value, record.rollback_mode.value],
+        "steps": topology_to_json(record.steps),
+        "state": record.state,
+    }
+    if not record.snapshots:
+        entry["snapshots"] = False
+    if record.target is not None:
+        entry["target"] = record.target
+    if record.prepares:
+        entry["prepares"] = True
+    if record.is_foreign:
+        entry["foreign"] = True
+    return entry
+
+
+def topology_to_json(steps: Iterable[Topology]) -> list[Any]:
+    """Return steps as JSON: an id, or a list of an id and of the steps in it."""
+    return [step.id if step.steps is None else [step.id, topology_to_json(step.steps)] for step in steps]
+
+
+class EntryDecoder:
+    """Turns the entries of one run into records, in order."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._started: dict[tuple[str, Action], datetime | None] = {}
+
+    def decode(self, entries: Iterable[Entry]) -> Iterator[Record]:
+        """Yield the records that entries stand for.
+
+        Raises:
+            JournalError: Where an entry is unknown or broken; the message names it.
+        """
+        for entry in entries:
+            self._count += 1
+            place = f"entry {self._count}"
+            try:
+                record = _record(expect(entry, dict, place), self._started, place)
+            except (WireError, ValueError, TypeError, KeyError) as error:
+                if isinstance(error, JournalError):
+                    raise
+                raise JournalError(f"the journal cannot be read: {error}") from None
+            if isinstance(record, Started):
+                self._started[record.path, record.action] = record.at
+            yield record
+
+
+def decode_entries(entries: Iterable[Entry]) -> list[Record]:
+    """Return the records that the entries of a whole run stand for.
+
+    Raises:
+        JournalError: Where an entry is unknown or broken; the message names it.
+    """
+    records = list(EntryDecoder().decode(entries))
+    if not records or not isinstance(records[0], Begun):
+        raise JournalError("the journal cannot be read: its beginning is missing")
+    return records
+
+
+def _record(entry: Entry, started: dict[tuple[str, Action], datetime | None], place: str) -> Record:
+    for kind, read in _READERS.items():
+        if kind in entry:
+            return read(entry, place)
+    if "answered" in entry:
+        return _read_answered(entry, started, place)
+    raise JournalError(f"{place} is of no known kind: it has {', '.join(map(repr, entry)) or 'nothing'}")
+
+
+def _read_begun(entry: Entry, place: str) -> Begun:
+    if entry["begun"] != VERSION:
+        raise JournalError(
+            f"its version is {entry['begun']!r}, and this automa reads version {VERSION}: "
+            "use the automa that has written it"
+        )
+    modes = field(entry, "modes", list, place)
+    execution, rollback = (*modes, None, None)[:2]
+    return Begun(
+        field(entry, "workflow", str, place),
+        field(entry, "run", str, place),
+        _read_time(entry, "at", place) or _EPOCH,
+        documents.word(ExecutionMode, execution, f"{place}.modes[0]"),
+        documents.word(RollbackMode, rollback, f"{place}.modes[1]"),
+        expect(entry.get("snapshots", True), bool, f"{place}.snapshots"),
+        _read_topology(field(entry, "steps", list, place), f"{place}.steps"),
+        field(entry, "state", dict, place),
+        expect(entry.get("target"), (str, type(None)), f"{place}.target"),
+        expect(entry.get("prepares", False), bool, f"{place}.prepares"),
+        expect(entry.get("foreign", False), bool, f"{place}.foreign"),
+    )
+
+
+def _read_topology(steps: list[Any], place: str) -> tuple[Topology, ...]:
+    read = []
+    for index, step in enumerate(steps):
+        here = f"{place}[{index}]"
+        if isinstance(step, list):
+            step_id, children = (*step, None, None)[:2]
+            nested = _read_topology(expect(children, list, here), here)
+            read.append(Topology(expect(step_id, str, here), nested))
+        else:
+            read.append(Topology(expect(step, str, here)))
+    return tuple(read)
+
+
+def _read_started(entry: Entry, place: str) -> Started:
+    path = field(entry, "started", str, place)
+    return Started(path, _read_action(entry, place), _read_time(entry, "at", place))
+
+
+def _read_answered(
+    entry: Entry, started: Mapping[tuple[str, Action], datetime | None], place: str
+) -> Answered:
+    path, action = field(entry, "answered", str, place), _read_action(entry, place)
+    report = StepReport(_id_of(path), action)
+    report.status = documents.word(Status, entry.get("status", Status.SUCCESS), f"{place}.status")
+    began = started.get((path, action))
+    report.start_time = _read_time(entry, "from", place) if "from" in entry else began
+    report.end_time = _read_time(entry, "to", place)
+    report.detail = expect(entry.get("detail"), (str, type(None)), f"{place}.detail")
+    report.error = _read_error(entry, place) if "error" in entry else None
+    report.result = entry.get("result")
+    for name, value in expect(entry.get("metadata", {}), dict, f"{place}.metadata").items():
+        report.metadata[name] = value if isinstance(value, str) else base64.b64decode(value["bytes"])
+    return Answered(
+        path,
+        report,
+        _read_changes(entry, "shared", place),
+        _read_changes(entry, "local", place),
+        expect(entry.get("back"), (bool, type(None)), f"{place}.back"),
+    )
+
+
+def _id_of(path: str) -> str:
+    """Return the id of the step at a path."""
+    return path.rpartition("/")[2].replace("%2F", "/").replace("%25", "%")
+
+
+def _read_action(entry: Entry, place: str) -> Action:
+    return documents.word(Action, entry.get("action", Action.RUN), f"{place}.action")
+
+
+def _read_time(entry: Entry, key: str, place: str) -> datetime | None:
+    micros: int | None = expect(entry.get(key), (int, type(None)), f"{place}.{key}")
+    try:
+        return None if micros is None else _EPOCH + micros * _MICROSECOND
+    except OverflowError:
+        raise WireError(f"{place}.{key}: {micros} is no time") from None
+
+
+def _read_error(entry: Entry, place: str) -> BaseException:
+    return decode_error(EncodedError.from_dict(field(entry, "error", dict, place)))
+
+
+def _read_changes(entry: Entry, name: str, place: str) -> Changes | None:
+    values = expect(entry.get(name, {}), dict, f"{place}.{name}")
+    gone = expect(entry.get(f"{name}_gone", []), list, f"{place}.{name}_gone")
+    changes: Changes = {key: json.dumps(value, separators=(",", ":")) for key, value in values.items()}
+    changes |= dict.fromkeys(gone)
+    return changes or None
+
+
+def _read_cancelled(entry: Entry, place: str) -> Cancelled:
+    return Cancelled(field(entry, "cancelled", str, place), _read_error(entry, place))
+
+
+def _read_ended(entry: Entry, place: str) -> Ended:
+    report = WorkflowReport("", ())
+    report.outcome = documents.word(Outcome, entry["ended"], f"{place}.ended")
+    report.end_time = _read_time(entry, "at", place)
+    return Ended(report)
+
+
+def _read_suspended(entry: Entry, place: str) -> Suspended:
+    return Suspended(_read_time(entry, "suspended", place) or _EPOCH, _read_error(entry, place))
+
+
+def _read_resumed(entry: Entry, place: str) -> Resumed:
+    return Resumed(_read_time(entry, "resumed", place) or _EPOCH)
+
+
+def _read_requested(entry: Entry, place: str) -> Requested:
+    return Requested(
+        _read_time(entry, "at", place) or _EPOCH,
+        documents.word(Request, entry["requested"], f"{place}.requested"),
+        expect(entry.get("path"), (str, type(None)), f"{place}.path"),
+        expect(entry.get("note", ""), str, f"{place}.note"),
+    )
+
+
+_READERS: dict[str, Callable[[Entry, str], Record]] = {
+    "started": _read_started,
+    "begun": _read_begun,
+    "cancelled": _read_cancelled,
+    "ended": _read_ended,
+    "suspended": _read_suspended,
+    "resumed": _read_resumed,
+    "requested": _read_requested,
+}

@@ -1,0 +1,72 @@
+"""Whether a journal and a workflow fit: a run is resumed by the definition with which it was begun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from automa._core.records import Topology
+from automa.errors import JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from automa._core.definition import Definition
+    from automa._core.records import Begun
+
+
+def topology_of(definition: Definition) -> tuple[Topology, ...]:
+    """Return the steps of a workflow, with those nested in them, as a journal keeps them."""
+    return tuple(
+        Topology(entry.id, None if entry.nested is None else topology_of(entry.nested))
+        for entry in definition.entries
+    )
+
+
+def differences(begun: Begun, definition: Definition) -> list[str]:
+    """Return what differs between a journal and a workflow, a line each; nothing where they fit."""
+    found = []
+    if begun.workflow_id != definition.id:
+        found.append(f"the workflow was {begun.workflow_id!r}, and is {definition.id!r}")
+    modes = (begun.execution_mode, begun.rollback_mode)
+    present = (definition.mode, definition.rollback_mode)
+    for name, was, is_now in zip(("mode", "rollback_mode"), modes, present, strict=True):
+        if was is not is_now:
+            found.append(f"its {name} was {was.value!r}, and is {is_now.value!r}")
+    if begun.snapshots is not definition.snapshots:
+        found.append(f"snapshots was {begun.snapshots}, and is {definition.snapshots}")
+    return found + _step_differences(begun.steps, topology_of(definition), "")
+
+
+def _step_differences(was: Sequence[Topology], is_now: Sequence[Topology], prefix: str) -> list[str]:
+    ids, now_ids = [step.id for step in was], [step.id for step in is_now]
+    if ids != now_ids:
+        where = f" of {prefix[:-1]!r}" if prefix else ""
+        gone = [step_id for step_id in ids if step_id not in now_ids]
+        new = [step_id for step_id in now_ids if step_id not in ids]
+        told = [f"missing: {', '.join(gone)}"] if gone else []
+        told += [f"new: {', '.join(new)}"] if new else []
+        told = told or [f"the order was {', '.join(ids)}, and is {', '.join(now_ids)}"]
+        return [f"the steps{where} differ ({'; '.join(told)})"]
+    found = []
+    for before, now in zip(was, is_now, strict=True):
+        if (before.steps is None) is not (now.steps is None):
+            kinds = ("a step", "a workflow")
+            was_kind, now_kind = kinds[before.steps is not None], kinds[now.steps is not None]
+            found.append(f"{prefix}{before.id} was {was_kind}, and is {now_kind}")
+        elif before.steps is not None and now.steps is not None:
+            found += _step_differences(before.steps, now.steps, f"{prefix}{before.id}/")
+    return found
+
+
+def check_fit(begun: Begun, definition: Definition) -> None:
+    """Check that a run can be carried on by a workflow.
+
+    Raises:
+        JournalError: Where it cannot; the message says what differs.
+    """
+    found = differences(begun, definition)
+    if found:
+        raise JournalError(
+            f"run {begun.run_id!r} was begun by another definition: {'; '.join(found)}. "
+            "Resume it with the definition with which it was begun, or roll it back with that"
+        )

@@ -1,0 +1,158 @@
+"""What a journal tells of its run, without the workflow: its report, and where each step stands.
+
+The walk is made again, over steps that have no functions, answered from the records alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from automa._core.commands import Append, Halt
+from automa._core.definition import Definition, part_of
+from automa._core.records import Begun, Record, Requested, Resumed, Started, Suspended
+from automa._core.relay import relay
+from automa._core.replay import replay
+from automa._core.runs import Modes, Run, StepState, WorkflowRun
+from automa._core.state import State
+from automa._core.status import Action, Outcome
+from automa._core.steps import Step
+from automa.errors import JournalError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from automa._core.records import Topology
+    from automa._core.reports import WorkflowReport
+
+
+class Reading(NamedTuple):
+    """What a journal tells.
+
+    Attributes:
+        begun: Its first record.
+        report: The report of the run as far as it goes.
+        is_done: Whether the run has ended.
+        states: Where each step stands, by path, in order; those of nested workflows after theirs.
+        workflows: The paths that are nested workflows.
+        at_work: The path of the step that was at work last, and what it was to do; None where none was.
+        shared: The shared state as it is now.
+    """
+
+    begun: Begun
+    report: WorkflowReport
+    is_done: bool
+    states: dict[str, StepState]
+    workflows: frozenset[str]
+    at_work: tuple[str, Action] | None
+    shared: dict[str, Any]
+
+
+class _Nested:
+    """Stands for a nested workflow."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.id = definition.id
+        self.definition = definition
+
+
+def read(history: Sequence[Record]) -> Reading:
+    """Return what a history tells.
+
+    Args:
+        history: The records of a run.
+
+    Raises:
+        JournalError: Where they contradict one another.
+    """
+    begun = history[0]
+    if not isinstance(begun, Begun):
+        raise JournalError("the journal cannot be read: its beginning is missing")
+    workflow_run = _walked_again(begun, history)
+    walk = replay(relay(workflow_run), workflow_run, history)
+    stopped = next((each.error for each in reversed(history) if isinstance(each, Suspended)), None)
+    halt = Halt(stopped or StoreError("it goes on, or its process has died"), Outcome.SUSPENDED)
+    try:
+        command = next(walk)
+        if isinstance(command, Append):  # the walk would go on: it is stopped where it stands
+            walk.send(halt)
+        else:
+            walk.throw(halt)
+        walk.send(None)
+    except StopIteration:
+        pass
+    report = workflow_run.report
+    states = dict(_states(workflow_run, begun.steps, ""))
+    return Reading(
+        begun, report, not report.is_stopped, states, _workflows(begun.steps, ""), _at_work(history),
+        workflow_run.shared.clone(),
+    )  # fmt: skip
+
+
+def _walked_again(begun: Begun, history: Sequence[Record]) -> WorkflowRun:
+    prepared = {
+        record.path for record in history if isinstance(record, Started) and record.action is Action.PREPARE
+    }
+    prepare = _nothing if begun.prepares else None
+    definition = _skeleton(begun.workflow_id, begun.steps, "", prepared, prepare)
+    run = Run(
+        begun.workflow_id,
+        begun.run_id,
+        resources=None,
+        logger_for=_no_logger,
+        is_heard=True,
+        snapshots=begun.snapshots,
+        compensates=bool,
+        begun=begun,
+    )
+    modes = Modes(begun.execution_mode, begun.rollback_mode)
+    return WorkflowRun(run, definition, State("shared", begun.state, warn=False), modes)
+
+
+def _skeleton(
+    workflow_id: str, steps: Sequence[Topology], prefix: str, prepared: set[str], prepare: Any
+) -> Definition:
+    """Return a workflow whose steps do nothing; those that were prepared have a prepare."""
+    made: list[Any] = []
+    for step in steps:
+        path = prefix + part_of(step.id)
+        function = _nothing if path in prepared else None
+        if step.steps is None:
+            made.append(Step(step.id, prepare=function))
+        else:
+            made.append(_Nested(_skeleton(step.id, step.steps, f"{path}/", prepared, function)))
+    return Definition(workflow_id, made, prepare=prepare)
+
+
+def _nothing() -> None:
+    """Stand for a prepare, which the journal answers."""
+
+
+def _states(
+    workflow_run: WorkflowRun | None, steps: Sequence[Topology], prefix: str
+) -> Iterator[tuple[str, StepState]]:
+    reached = [] if workflow_run is None else workflow_run.steps
+    for index, step in enumerate(steps):
+        path = prefix + part_of(step.id)
+        step_run = reached[index] if index < len(reached) else None
+        yield path, StepState.PENDING if step_run is None else step_run.state
+        if step.steps is not None:
+            yield from _states(None if step_run is None else step_run.nested, step.steps, f"{path}/")
+
+
+def _workflows(steps: Sequence[Topology], prefix: str) -> frozenset[str]:
+    found: set[str] = set()
+    for step in steps:
+        if step.steps is not None:
+            path = prefix + part_of(step.id)
+            found |= {path, *_workflows(step.steps, f"{path}/")}
+    return frozenset(found)
+
+
+def _at_work(history: Sequence[Record]) -> tuple[str, Action] | None:
+    """Return the call that was recorded as begun, and not as ended."""
+    last = next(each for each in reversed(history) if not isinstance(each, Suspended | Resumed | Requested))
+    return (last.path, last.action) if isinstance(last, Started) else None
+
+
+def _no_logger(_run_id: str, _path: str) -> Any:
+    raise NotImplementedError

@@ -1,0 +1,422 @@
+"""One SQLite file for many runs, opened by many processes.
+
+Append-only: a step writes one row. Runs of one process share commits: whoever comes while another
+writes is written with the next commit, so that many runs cost few syncs (group commit).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import uuid
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from automa._core.protocols import RunInfo
+from automa.errors import AutomaError, JournalError, StoreError
+from automa.journal.journal import RUNNING
+from automa.stores.locks import FileIdentity, LockFile, is_locked, make_private_file, sync_folder
+from automa.stores.memory import ownership_lost, run_exists, run_not_found, run_owned
+from automa.stores.times import time_of_entry, to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_APPLICATION_ID = 0x61746F6D  # "atom": so that no other application's file is taken for ours
+_SCHEMA_VERSION = 1
+_PAGE_SIZE = 512  # a commit writes whole pages, and an entry has some 100 bytes
+_BUSY_SECONDS = 60.0
+_WRITE_BITS = 32
+_LIST_PAGE = 200
+
+_SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
+
+
+class SqliteStore:
+    """Keeps journals in one SQLite file.
+
+    Args:
+        path: The file; it is made where it is not there, readable by its owner alone.
+        durability: What a written entry survives: ``power``, a power cut; or ``process``, the death of
+            the process alone, which is several times faster.
+
+    Raises:
+        StoreError: Where the file cannot be used: it is something else, or of a newer version.
+    """
+
+    def __init__(self, path: str | Path, *, durability: str = "power") -> None:
+        if durability not in _SYNCHRONOUS:
+            raise StoreError(f"durability is 'power' or 'process', not {durability!r}")
+        self.path = Path(path).absolute()
+        self._pid = os.getpid()
+        self._owners = self.path.with_name(self.path.name + ".owners")
+        self._owner = LockFile(self._owners / uuid.uuid4().hex)
+        self._writer = threading.Lock()
+        self._queue_lock = threading.Lock()
+        self._queue: list[_Job] = []
+        self._held: set[int] = set()
+        with _as_store_error(self.path):
+            FileIdentity.of_new_folder(self.path.parent)
+            make_private_file(self.path)
+            self._file = FileIdentity(self.path)
+            self._connection = sqlite3.connect(
+                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._set_up(_SYNCHRONOUS[durability])
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def create(self, workflow_id: str, run_id: str) -> _SqliteLease:
+        """Own a run that is about to be started; see `automa.abc.Store.create`."""
+        with self._reading() as connection:
+            if _find(connection, workflow_id, run_id) is not None:
+                raise run_exists(workflow_id, run_id)
+            self._be_owner()
+        return _SqliteLease(self, workflow_id, run_id)
+
+    def take(self, workflow_id: str, run_id: str) -> _SqliteLease:
+        """Own a run that was started before; see `automa.abc.Store.take`."""
+        with self._reading():
+            self._be_owner()
+
+        def take(connection: sqlite3.Connection) -> None:
+            row = _find(connection, workflow_id, run_id)
+            if row is None:
+                raise run_not_found(workflow_id, run_id)
+            if self._is_owned(row.id, row.owner):
+                raise run_owned(workflow_id, run_id)
+            connection.execute(
+                "UPDATE runs SET owner = ?, epoch = epoch + 1 WHERE id = ?", (self._owner.path.name, row.id)
+            )
+            (last,) = connection.execute(
+                "SELECT max(id) FROM writes WHERE id BETWEEN ? AND ?", _range(row.id)
+            ).fetchone()
+            self._held.add(row.id)
+            lease.row_id, lease.epoch, lease.status, lease.last = row.id, row.epoch + 1, row.status, last
+
+        lease = _SqliteLease(self, workflow_id, run_id)
+        self.commit(take)
+        return lease
+
+    def load(self, workflow_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the entries of a run; see `automa.abc.Store.load`."""
+        with self._reading() as connection:
+            row = _find(connection, workflow_id, run_id)
+            if row is None:
+                raise run_not_found(workflow_id, run_id)
+            writes = connection.execute(
+                "SELECT entries FROM writes WHERE id BETWEEN ? AND ? ORDER BY id", _range(row.id)
+            ).fetchall()
+        try:
+            return [entry for (text,) in writes for entry in json.loads(text)]
+        except (ValueError, TypeError) as error:
+            raise JournalError(f"{self.path}: run {run_id!r} cannot be read: {error}") from None
+
+    def runs(
+        self, *, workflow_id: str | None = None, run_id: str | None = None, status: str | None = None
+    ) -> Iterator[RunInfo]:
+        """Yield the runs, the newest first; see `automa.abc.Store.runs`."""
+        wanted = {"workflow": workflow_id, "run": run_id, "status": status}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = "".join(f" AND {name} = :{name}" for name in given)
+        before = 2**63 - 1
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(
+                    _LIST.format(where=where),  # names of ours
+                    {**given, "before": before, "most": _LIST_PAGE},
+                ).fetchall()
+                found = [self._info(row) for row in rows]
+            yield from found
+            if len(rows) < _LIST_PAGE:
+                return
+            before = rows[-1][0]
+
+    def close(self) -> None:
+        """Close the file and give all runs back; it may be called more than once."""
+        if self._pid != os.getpid():
+            return  # it is the parent's
+        with self._writer:
+            self._connection.close()
+            self._owner.release(unlink=True)
+
+    def is_usable(self) -> bool:
+        """Whether the file is still the one that was opened, by this process."""
+        return self._pid == os.getpid() and self._file.is_same()
+
+    # What leases need
+
+    def begin(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> None:
+        """Write the first entries of a run, together with its row."""
+        text = _to_text(entries)
+
+        def begin(connection: sqlite3.Connection) -> tuple[int, int]:
+            if _find(connection, lease.workflow_id, lease.run_id) is not None:
+                raise run_exists(lease.workflow_id, lease.run_id)
+            cursor = connection.execute(
+                "INSERT INTO runs (workflow, run, status, created, owner) VALUES (?, ?, ?, ?, ?)",
+                (lease.workflow_id, lease.run_id, status, time_of_entry(entries[0]), self._owner.path.name),
+            )
+            row_id = cursor.lastrowid
+            assert row_id is not None  # noqa: S101  # it was an insert
+            connection.execute("INSERT INTO writes VALUES (?, ?)", (row_id << _WRITE_BITS, text))
+            return row_id, row_id << _WRITE_BITS
+
+        lease.row_id, lease.last = self.commit(begin)
+        lease.status = status
+        self._held.add(lease.row_id)
+
+    def append(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> None:
+        """Write further entries of a run, if nobody has taken it over."""
+        text = _to_text(entries)
+
+        def append(connection: sqlite3.Connection) -> None:
+            self._check_owner(connection, lease)
+            connection.execute("INSERT INTO writes VALUES (?, ?)", (lease.last + 1, text))
+            if status != lease.status:  # a run that has ended, or stopped, is free
+                owner = self._owner.path.name if status == RUNNING else None
+                connection.execute(
+                    "UPDATE runs SET status = ?, owner = ? WHERE id = ?", (status, owner, lease.row_id)
+                )
+
+        self.commit(append)
+        lease.last += 1
+        lease.status = status
+        if status != RUNNING:
+            self._held.discard(lease.row_id)
+
+    def delete(self, lease: _SqliteLease) -> None:
+        """Delete a run, if nobody has taken it over."""
+
+        def delete(connection: sqlite3.Connection) -> None:
+            self._check_owner(connection, lease)
+            connection.execute("DELETE FROM writes WHERE id BETWEEN ? AND ?", _range(lease.row_id))
+            connection.execute("DELETE FROM runs WHERE id = ?", (lease.row_id,))
+
+        self.commit(delete)
+        self._held.discard(lease.row_id)
+
+    def release(self, lease: _SqliteLease) -> None:
+        """Give a run back."""
+        if lease.row_id not in self._held:
+            return
+        self._held.discard(lease.row_id)
+
+        def release(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE runs SET owner = NULL WHERE id = ? AND epoch = ?", (lease.row_id, lease.epoch)
+            )
+
+        with contextlib.suppress(AutomaError):  # it is free when this process has ended
+            self.commit(release)
+
+    def _check_owner(self, connection: sqlite3.Connection, lease: _SqliteLease) -> None:
+        row = connection.execute("SELECT epoch FROM runs WHERE id = ?", (lease.row_id,)).fetchone()
+        if row is None or row[0] != lease.epoch:
+            raise ownership_lost(lease.workflow_id, lease.run_id)
+
+    def commit(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Do a piece of work in a transaction, together with whatever else waits for one.
+
+        Raises:
+            AutomaError: What the work has raised; it must not have written anything then.
+            StoreError: Where the transaction failed.
+        """
+        job = _Job(work)
+        with self._queue_lock:
+            self._queue.append(job)
+        with self._writer:  # whoever gets it commits for all who wait
+            if not job.is_done:
+                with self._queue_lock:
+                    batch, self._queue = self._queue, []
+                self._commit_batch(batch)
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _commit_batch(self, batch: list[_Job]) -> None:
+        try:
+            with _as_store_error(self.path):
+                self._check_file()
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    for job in batch:
+                        job.run(self._connection)
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+                    raise
+        except StoreError as error:
+            for job in batch:
+                job.error = job.error or error
+        finally:
+            for job in batch:
+                job.is_done = True
+
+    # Details
+
+    def _set_up(self, synchronous: str) -> None:
+        execute = self._connection.execute
+        version = execute("PRAGMA user_version").fetchone()[0]
+        is_empty = version == 0 and not execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        if is_empty:
+            execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        elif execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+            raise StoreError(f"{self.path} is a database of another application")
+        if version > _SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} is of version {version}, and this automa knows {_SCHEMA_VERSION}: "
+                "use a newer automa"
+            )
+        mode = execute("PRAGMA journal_mode = wal").fetchone()[0]
+        if mode != "wal":
+            raise StoreError(f"{self.path}: SQLite cannot keep a write-ahead log here, its mode is {mode!r}")
+        execute(f"PRAGMA synchronous = {synchronous}")
+        execute("PRAGMA wal_autocheckpoint = 4000")
+        if is_empty:
+            self._make_schema()
+
+    def _make_schema(self) -> None:
+        schema = resources.files("automa.stores").joinpath("schema.sql").read_text("utf-8")
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            if execute("PRAGMA user_version").fetchone()[0] == 0:  # nobody else was quicker
+                for statement in schema.split(";"):
+                    execute(statement)
+                execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            execute("COMMIT")
+        except BaseException:
+            execute("ROLLBACK")
+            raise
+        sync_folder(self.path.parent)
+
+    def _be_owner(self) -> None:
+        """Hold this store's own lock from the first run on, and sweep those of the dead."""
+        if self._owner.is_intact():
+            return
+        FileIdentity.of_new_folder(self._owners)
+        for path in self._owners.iterdir():
+            with contextlib.suppress(OSError):
+                if not is_locked(path):
+                    path.unlink()
+        if not self._owner.acquire():
+            raise StoreError(f"{self._owner.path} is locked by somebody else")
+
+    def _is_owned(self, row_id: int, owner: str | None) -> bool:
+        if owner is None:
+            return False
+        if owner == self._owner.path.name:
+            return row_id in self._held
+        return is_locked(self._owners / owner)
+
+    def _info(self, row: Sequence[Any]) -> RunInfo:
+        row_id, workflow_id, run_id, status, created, owner, last = row
+        updated = max(map(time_of_entry, json.loads(last)), default=created) if last else created
+        is_owned = self._is_owned(row_id, owner)
+        return RunInfo(workflow_id, run_id, status, to_datetime(created), to_datetime(updated), is_owned)
+
+    def _check_file(self) -> None:
+        if self._pid != os.getpid():
+            raise StoreError(f"{self.path} was opened before a fork: open it again in the child")
+        if not self._file.is_same():
+            raise StoreError(f"{self.path} was deleted or replaced while it was open")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._writer, _as_store_error(self.path):
+            self._check_file()
+            yield self._connection
+
+
+_LIST = """
+    SELECT id, workflow, run, status, created, owner, (
+        SELECT entries FROM writes
+        WHERE writes.id BETWEEN runs.id << 32 AND (runs.id + 1 << 32) - 1
+        ORDER BY writes.id DESC LIMIT 1
+    )
+    FROM runs WHERE id < :before{where} ORDER BY id DESC LIMIT :most
+"""
+
+
+class _Row(NamedTuple):
+    id: int
+    status: str
+    owner: str | None
+    epoch: int
+
+
+def _find(connection: sqlite3.Connection, workflow_id: str, run_id: str) -> _Row | None:
+    row = connection.execute(
+        "SELECT id, status, owner, epoch FROM runs WHERE workflow = ? AND run = ?", (workflow_id, run_id)
+    ).fetchone()
+    return None if row is None else _Row(*row)
+
+
+def _range(row_id: int) -> tuple[int, int]:
+    """Return the first and the last id that a write of a run can have."""
+    return row_id << _WRITE_BITS, (row_id + 1 << _WRITE_BITS) - 1
+
+
+def _to_text(entries: Sequence[dict[str, Any]]) -> str:
+    return json.dumps(entries, separators=(",", ":"))
+
+
+@contextlib.contextmanager
+def _as_store_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+class _Job:
+    """A piece of work that waits for a transaction, and what came of it."""
+
+    __slots__ = ("error", "is_done", "result", "work")
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+        self.work = work
+        self.result: Any = None
+        self.error: AutomaError | None = None
+        self.is_done = False
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Do the work; an error of ours is its own, any other that of the whole transaction."""
+        try:
+            self.result = self.work(connection)
+        except AutomaError as error:
+            self.error = error
+
+
+class _SqliteLease:
+    """A run that this store owns; see `automa.abc.Lease`."""
+
+    row_id = 0
+    epoch = 1
+    status = ""
+    last = 0
+
+    def __init__(self, store: SqliteStore, workflow_id: str, run_id: str) -> None:
+        self._store = store
+        self.workflow_id, self.run_id = workflow_id, run_id
+
+    def append(self, entries: Sequence[dict[str, Any]], status: str) -> None:
+        if self.row_id:
+            self._store.append(self, entries, status)
+        else:
+            self._store.begin(self, entries, status)
+
+    def delete(self) -> None:
+        self._store.delete(self)
+
+    def release(self) -> None:
+        self._store.release(self)
