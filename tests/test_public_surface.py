@@ -12,6 +12,7 @@ import automa.abc
 import automa.conformance
 import automa.errors
 import automa.stores
+import automa.testing
 import automa.wire.v0
 import automa.wire.v1
 
@@ -55,6 +56,7 @@ def test_the_public_names_are_frozen():
         "SagaRun",
         "SagaUndo",
         "SagaVerify",
+        "Secret",
         "Skip",
         "Started",
         "State",
@@ -88,6 +90,7 @@ def test_every_public_name_is_in_the_reference():
         automa.errors,
         automa.conformance,
         automa.stores,
+        automa.testing,
         automa.wire.v0,
         automa.wire.v1,
     )

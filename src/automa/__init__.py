@@ -16,6 +16,7 @@ from automa._core.records import (
     Suspended,
 )
 from automa._core.reports import Remaining, StepIDs, StepReport, WorkflowReport
+from automa._core.secrets import Secret
 from automa._core.state import PrecisionWarning, State
 from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, Status
 from automa._core.steps import Step, step
@@ -83,6 +84,7 @@ __all__ = [
     "SagaRun",
     "SagaUndo",
     "SagaVerify",
+    "Secret",
     "Skip",
     "Started",
     "State",

@@ -13,6 +13,7 @@ from automa._core.records import Begun, Request
 from automa._core.relay import relay
 from automa._core.replay import replay
 from automa._core.runs import Modes, Run, WorkflowRun
+from automa._core.secrets import Redactor
 from automa._core.state import State
 from automa._core.status import ExecutionMode, RollbackMode
 from automa.errors import (
@@ -69,6 +70,8 @@ class Workflow:
         observers: Those who hear of each record of a run.
         retention: When the journal of a run is deleted: never (``retain``), once the run has succeeded
             (``delete_on_success``), or once it has ended without anything left to do (``delete_on_done``).
+        redact: Regular expressions: what they match is replaced in errors, reports and the log, and
+            refused in the state and in results of journaled runs; a `Secret` needs none.
 
     Attributes:
         retention: As above.
@@ -97,6 +100,7 @@ class Workflow:
         logger: logging.Logger | None = None,
         observers: Iterable[Observer] = (),
         retention: str = "retain",
+        redact: Iterable[str | re.Pattern[str]] = (),
     ) -> None:
         self._definition = Definition(
             id,
@@ -115,6 +119,7 @@ class Workflow:
                 f"workflow {id!r}: {retention!r} is no retention (there are: {known})"
             )
         self.retention: str = retention
+        self._redactor = Redactor(redact)
         self.target: str | None = None
 
     @property
@@ -469,10 +474,11 @@ class Workflow:
             return Launch(relay(workflow_run), workflow_run.run, listeners)
         from automa import durable  # noqa: PLC0415  # it needs sqlite3, which takes long to import
 
-        begun = durable.begun(self._definition, run_id, State("shared", state), self.target)
+        guarded = State("shared", state, guard=self._redactor.finds)
+        begun = durable.begun(self._definition, run_id, guarded, self.target)
         lease = durable.open_store(store).create(self.id, run_id)
         workflow_run = self._workflow_run(
-            run_id, State("shared", begun.state, warn=False), resources, listeners, begun, suspends=suspends
+            run_id, self._shared(begun), resources, listeners, begun, suspends=suspends
         )
         journal = durable.Journal(lease, retention=self.retention)
         return Launch(relay(workflow_run), workflow_run.run, listeners, journal)
@@ -535,17 +541,15 @@ class Workflow:
         begun = history[0]
         assert isinstance(begun, Begun)  # noqa: S101  # it was checked when the journal was read
         workflow_run = self._workflow_run(
-            begun.run_id,
-            State("shared", begun.state, warn=False),
-            resources,
-            listeners,
-            begun,
-            suspends=suspends,
+            begun.run_id, self._shared(begun), resources, listeners, begun, suspends=suspends
         )
         listeners.resumed(history)
         journal = durable.journal_of(lease, history, self.retention)
         walk = replay(relay(workflow_run), workflow_run, history)
         return Launch(walk, workflow_run.run, listeners, journal)
+
+    def _shared(self, begun: Begun) -> State:
+        return State("shared", begun.state, warn=False, guard=self._redactor.finds)
 
     def _workflow_run(  # what a run is made of
         self,
@@ -561,7 +565,8 @@ class Workflow:
             self.id,
             run_id,
             resources=resources,
-            logger_for=functools.partial(StepLogger, self._logger),
+            logger_for=functools.partial(StepLogger, self._logger, self._redactor),
+            redactor=self._redactor,
             is_heard=listeners.hears_steps or begun is not None,
             snapshots=self._definition.snapshots,
             compensates=self._definition.compensates,

@@ -71,7 +71,7 @@ class Context:
         """The state of this step alone, seen by its run and its undo."""
         step_run = self._step_run
         if step_run.local is None:
-            step_run.local = State("local", step=step_run.id)
+            step_run.local = State("local", step=step_run.id, guard=self._workflow_run.run.guard)
         return step_run.local
 
     @property

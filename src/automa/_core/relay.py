@@ -214,6 +214,7 @@ def _prepare_workflow(workflow_run: WorkflowRun) -> Generator[Command, Any, bool
             ctx.report.detail = report.detail
             _tell(workflow_run, workflow_run.itself, ctx.report, committed, SKIPPED)
         return False
+    error = _redacted(run, error)
     report.prepare, workflow_run.first_error = ctx.report, error
     workflow_run.is_undone = _goes_back(workflow_run, error)
     ctx.report.error = error
@@ -305,7 +306,7 @@ def _accept_run(
         if committed.invalid is not None and isinstance(event, Success):
             event = Failure.of_run(sent, committed.invalid, event.added[0])
     if run.begun is not None and event.added[0].result is not None:
-        event = _with_journaled_result(step_run, sent, event)
+        event = _with_journaled_result(run, step_run, sent, event)
     reports = event.added
     _record(workflow_run, step_run, event, ctx, committed)
     if isinstance(event, Success):
@@ -323,11 +324,11 @@ def _accept_run(
     return _after_failure(workflow_run, step_run, event)
 
 
-def _with_journaled_result(step_run: StepRun, sent: Success, event: AnyEvent) -> AnyEvent:
+def _with_journaled_result(run: Run, step_run: StepRun, sent: Success, event: AnyEvent) -> AnyEvent:
     """Give a report its result as the journal keeps it; where that cannot be, the step has failed."""
     report = event.added[0]
     try:
-        report.result = as_journaled(report.result, step_run.path)
+        report.result = as_journaled(report.result, step_run.path, run.guard)
     except ResultError as error:
         report.result = None
         if isinstance(event, Success):
@@ -558,6 +559,8 @@ def _record(
     reports[0].modes = reports[-1].modes = workflow_run.modes
     workflow_run.report.step_reports.extend(reports)
     run = workflow_run.run
+    if run.redactor:
+        _redact(run, event)
     if run.is_heard:
         path, goes_back = step_run.path, None
         if run.begun is not None and isinstance(event, Failure) and reports[0].action is not ROLLBACK:
@@ -565,6 +568,30 @@ def _record(
         run.unwritten.append(Answered(path, reports[0], committed.shared, committed.local, goes_back))
         run.unwritten += [Answered(path, report) for report in reports[1:]]
     event.added = ()
+
+
+def _redact(run: Run, event: AnyEvent) -> None:
+    """Keep secrets out of what an event adds to the report, and out of its error."""
+    for report in event.added:
+        if report.detail is not None:
+            report.detail = run.redactor.text(report.detail)
+        if report.has_metadata:
+            for name, value in report.metadata.items():
+                report.metadata[name] = run.redactor.text(value) if isinstance(value, str) else value
+        if report.error is not None:
+            before, report.error = report.error, _redacted(run, report.error)
+            if isinstance(event, Failure) and event.error is before:
+                event.error = report.error
+
+
+def _redacted(run: Run, error: BaseException) -> BaseException:
+    """Return an error without secrets; what it means for the run was decided by the error itself."""
+    if not run.redactor:
+        return error
+    redacted = run.redactor.error(error)
+    if redacted is not error:
+        run.replay_decision(redacted, run.sends_back(error))
+    return redacted
 
 
 def _announce(workflow_run: WorkflowRun, step_run: StepRun, report: StepReport) -> None:
@@ -600,5 +627,5 @@ def _close_halted(workflow_run: WorkflowRun, halt: Halt) -> None:
             part = StepReport(step_run.id, nested.report.action)
             part.start_time, part.workflow = nested.report.start_time, nested.report
             report.step_reports.append(part)
-    report.own_error = halt.error
+    report.own_error = halt.error = _redacted(workflow_run.run, halt.error)
     report.close(Status.UNDEFINED, halt.outcome)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from automa._core.state import check_json
 from automa.errors import ResultError, text_of
 
+if TYPE_CHECKING:
+    from automa._core.state import Guard
+
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
-def as_journaled(value: Any, path: str) -> Any:
+def as_journaled(value: Any, path: str, guard: Guard | None) -> Any:
     """Return a result as it comes back from a journal: so that a resumed run sees what the first one saw.
 
     Args:
         value: What a step returned.
         path: The path of the step, for the message.
+        guard: Tells whether there is something in a text that must not be written down.
 
     Raises:
         ResultError: Where it has no such form.
@@ -26,7 +30,9 @@ def as_journaled(value: Any, path: str) -> Any:
     try:
         plain = _plain(value)
         check_json(plain)
-        return plain if type(plain) in _PLAIN else json.loads(json.dumps(plain))
+        if guard is None or not guard(json.dumps(plain)):
+            return plain if type(plain) in _PLAIN else json.loads(json.dumps(plain))
+        problem = "there is a secret in it; secrets go into resources"
     except RecursionError:
         problem = "it nests too deeply, or contains itself"
     except Exception as error:  # noqa: BLE001  # a model's method may raise anything

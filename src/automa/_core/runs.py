@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from automa._core.definition import Definition
     from automa._core.records import Begun, Record, Requested
-    from automa._core.state import Changes, Delta
+    from automa._core.secrets import Redactor
+    from automa._core.state import Changes, Delta, Guard
     from automa._core.status import Action, ExecutionMode, RollbackMode
     from automa.errors import StateError
 
@@ -47,6 +48,7 @@ class Run:
         compensates: Whether an error is one that sends the run back.
 
     Attributes:
+        redactor: Keeps secrets out of what is written down.
         begun: The first record of the run, where it is journaled.
         suspends: Whether an interruption stops the run where it is, to be resumed, instead of undoing it.
         must_undo: Whether the way back is taken whatever the mode is: an operator has asked for it.
@@ -67,6 +69,7 @@ class Run:
         is_heard: bool,
         snapshots: bool,
         compensates: Callable[[BaseException], bool],
+        redactor: Redactor,
         begun: Begun | None = None,
         suspends: bool = False,
     ) -> None:
@@ -80,12 +83,18 @@ class Run:
         self.compensates: Callable[[BaseException], bool] = compensates
         self.unwritten: list[Record] = []
         self.interruption: BaseException | None = None
+        self.redactor: Redactor = redactor
         self.begun: Begun | None = begun
         self.suspends: bool = suspends
         self.must_undo: bool = False
         self.request: Requested | None = None
         self.replayed: BaseException | None = None
         self._decided: tuple[BaseException, bool] | None = None
+
+    @property
+    def guard(self) -> Guard | None:
+        """What tells whether a text of the state has a secret in it; None where it is not written down."""
+        return None if self.begun is None else self.redactor.finds
 
     def sends_back(self, error: BaseException) -> bool:
         """Whether a failure is undone, in the mode that undoes: decided once for each error, at any depth."""
@@ -257,7 +266,7 @@ class WorkflowRun:
 
     def nest(self, step_run: StepRun, definition: Definition) -> WorkflowRun:
         """Return a new run of a nested workflow: it gets a copy of the state, and nothing flows back."""
-        shared = State("shared", self.shared.clone(), warn=False)
+        shared = State("shared", self.shared.clone(), warn=False, guard=self.run.guard)
         return WorkflowRun(self.run, definition, shared, self.modes, (*self.ids, step_run.id))
 
     def reach(self, index: int) -> StepRun:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from automa.errors import StateError
@@ -22,6 +22,8 @@ Delta = dict[str, tuple[str | None, str | None]]
 
 Changes = dict[str, "str | None"]
 """What a step changed: by key, the JSON text of the value afterwards; None is gone."""
+
+Guard = Callable[[str], bool]
 
 _REQUIRED: Any = object()
 
@@ -41,6 +43,7 @@ class State(MutableMapping[str, Any]):
         values: The first values; they are copied.
         step: The id of the step at work, for messages.
         warn: Whether the first values are warned of, too, where others would round them.
+        guard: Tells whether there is something in a text that must not be written down.
 
     Attributes:
         touched: The keys whose values may have changed since the last commit.
@@ -49,7 +52,7 @@ class State(MutableMapping[str, Any]):
         StateError: Where a value is not JSON; the message names the key and the step.
     """
 
-    __slots__ = ("_name", "_texts", "_values", "step", "touched")
+    __slots__ = ("_guard", "_name", "_texts", "_values", "step", "touched")
 
     def __init__(
         self,
@@ -58,8 +61,10 @@ class State(MutableMapping[str, Any]):
         *,
         step: str | None = None,
         warn: bool = True,
+        guard: Guard | None = None,
     ) -> None:
         self._name = name
+        self._guard = guard
         self.step: str | None = step
         self._values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # each key's JSON as of the last commit
@@ -67,7 +72,7 @@ class State(MutableMapping[str, Any]):
         if values:
             for key, value in values.items():
                 self._warn(key, self._check(key, value) and warn)
-                self._texts[key] = text = _to_text(value)
+                self._texts[key] = text = self._encode(key, value)
                 self._values[key] = json.loads(text)
 
     def __getitem__(self, key: str) -> Any:
@@ -198,7 +203,7 @@ class State(MutableMapping[str, Any]):
             if key in self._values:
                 try:
                     self._check(key, self._values[key])
-                    after = _to_text(self._values[key])
+                    after = self._encode(key, self._values[key])
                 except StateError as error:
                     invalid = invalid or error
                     after = before
@@ -254,6 +259,12 @@ class State(MutableMapping[str, Any]):
         for key, (before, _) in (delta or {}).items():
             self._set_text(key, before)
             self._restore(key, before)
+
+    def _encode(self, key: str, value: Any) -> str:
+        text = _to_text(value)
+        if self._guard is not None and (self._guard(text) or self._guard(key)):
+            raise StateError(f"{self._place(key)}: there is a secret in it; secrets go into resources")
+        return text
 
     def _set_text(self, key: str, text: str | None) -> None:
         if text is None:

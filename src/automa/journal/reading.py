@@ -13,6 +13,7 @@ from automa._core.records import Begun, Record, Requested, Resumed, Started, Sus
 from automa._core.relay import relay
 from automa._core.replay import replay
 from automa._core.runs import Modes, Run, StepState, WorkflowRun
+from automa._core.secrets import Redactor
 from automa._core.state import State
 from automa._core.status import Action, Outcome
 from automa._core.steps import Step
@@ -102,6 +103,7 @@ def _walked_again(begun: Begun, history: Sequence[Record]) -> WorkflowRun:
         is_heard=True,
         snapshots=begun.snapshots,
         compensates=bool,
+        redactor=Redactor(),
         begun=begun,
     )
     modes = Modes(begun.execution_mode, begun.rollback_mode)

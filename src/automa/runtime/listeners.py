@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from automa._core.protocols import Observer
     from automa._core.records import Record
+    from automa._core.secrets import Redactor
 
 package_logger: logging.Logger = logging.getLogger("automa")
 package_logger.addHandler(logging.NullHandler())  # silent unless the caller configures logging
@@ -23,14 +24,54 @@ package_logger.addHandler(logging.NullHandler())  # silent unless the caller con
 class StepLogger(logging.LoggerAdapter[logging.Logger]):
     """Writes run and step into every line, and into the record as ``run_id`` and ``step``."""
 
-    def __init__(self, logger: logging.Logger, run_id: str, step: str) -> None:
+    def __init__(self, logger: logging.Logger, redactor: Redactor, run_id: str, step: str) -> None:
         super().__init__(logger, {"run_id": run_id, "step": step})
+        self._redactor = redactor
         self._where = f"[{run_id} {step}]"
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Add run and step to a line."""
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return f"{self._where} {msg}", kwargs
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Write a line, without secrets: where there are any, it is put together here."""
+        if not self.isEnabledFor(level):
+            return
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # this method is not the caller that is meant
+        if not self._redactor:
+            line, options = self.process(msg, kwargs)
+            if args:  # then a percent sign in the path of the step would ask for one of them
+                line = line.replace(self._where, self._where.replace("%", "%%"), 1)
+            self.logger.log(level, line, *args, **options)
+            return
+        text = str(msg)
+        try:
+            text = (
+                text % (args[0] if len(args) == 1 and isinstance(args[0], dict) else args) if args else text
+            )
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+        ) as error:  # logging would print the arguments in its complaint
+            text = f"{text} [its arguments do not fit: {type(error).__name__}]"
+        raised = kwargs.pop("exc_info", None)
+        if raised:
+            text += "\n" + _traceback_of(raised)
+        line, options = self.process(self._redactor.text(text), kwargs)
+        self.logger.log(level, line, **options)
+
+
+def _traceback_of(raised: object) -> str:
+    """Return what logging would print for ``exc_info``."""
+    import traceback  # noqa: PLC0415  # only where there are secrets
+
+    if isinstance(raised, BaseException):
+        return "".join(traceback.format_exception(raised)).rstrip()
+    if isinstance(raised, tuple):
+        return "".join(traceback.format_exception(*raised)).rstrip()
+    return traceback.format_exc().rstrip()
 
 
 class Listeners:

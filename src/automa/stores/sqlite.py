@@ -58,7 +58,7 @@ class SqliteStore:
         self._writer = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Job] = []
-        self._held: set[int] = set()
+        self._held: dict[int, _SqliteLease] = {}
         with _as_store_error(self.path):
             FileIdentity.of_new_folder(self.path.parent)
             make_private_file(self.path)
@@ -97,7 +97,7 @@ class SqliteStore:
             (last,) = connection.execute(
                 "SELECT max(id) FROM writes WHERE id BETWEEN ? AND ?", _range(row.id)
             ).fetchone()
-            self._held.add(row.id)
+            self._held[row.id] = lease
             lease.row_id, lease.epoch, lease.status, lease.last = row.id, row.epoch + 1, row.status, last
 
         lease = _SqliteLease(self, workflow_id, run_id)
@@ -170,7 +170,7 @@ class SqliteStore:
 
         lease.row_id, lease.last = self.commit(begin)
         lease.status = status
-        self._held.add(lease.row_id)
+        self._held[lease.row_id] = lease
 
     def append(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> None:
         """Write further entries of a run, if nobody has taken it over."""
@@ -189,7 +189,7 @@ class SqliteStore:
         lease.last += 1
         lease.status = status
         if status != RUNNING:
-            self._held.discard(lease.row_id)
+            self._forget(lease)
 
     def delete(self, lease: _SqliteLease) -> None:
         """Delete a run, if nobody has taken it over."""
@@ -200,13 +200,12 @@ class SqliteStore:
             connection.execute("DELETE FROM runs WHERE id = ?", (lease.row_id,))
 
         self.commit(delete)
-        self._held.discard(lease.row_id)
+        self._forget(lease)
 
     def release(self, lease: _SqliteLease) -> None:
         """Give a run back."""
-        if lease.row_id not in self._held:
+        if not self._forget(lease):
             return
-        self._held.discard(lease.row_id)
 
         def release(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -215,6 +214,13 @@ class SqliteStore:
 
         with contextlib.suppress(AutomaError):  # it is free when this process has ended
             self.commit(release)
+
+    def _forget(self, lease: _SqliteLease) -> bool:
+        """Note that a lease is held no more; return whether it was."""
+        is_held = self._held.get(lease.row_id) is lease
+        if is_held:
+            del self._held[lease.row_id]
+        return is_held
 
     def _check_owner(self, connection: sqlite3.Connection, lease: _SqliteLease) -> None:
         row = connection.execute("SELECT epoch FROM runs WHERE id = ?", (lease.row_id,)).fetchone()
