@@ -58,6 +58,7 @@ class SqliteStore:
         self._writer = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Job] = []
+        self._has_leader = False
         self._held: dict[int, _SqliteLease] = {}
         with _as_store_error(self.path):
             FileIdentity.of_new_folder(self.path.parent)
@@ -237,14 +238,29 @@ class SqliteStore:
         job = _Job(work)
         with self._queue_lock:
             self._queue.append(job)
-        with self._writer:  # whoever gets it commits for all who wait
-            if not job.is_done:
-                with self._queue_lock:
-                    batch, self._queue = self._queue, []
-                self._commit_batch(batch)
+            leads, self._has_leader = not self._has_leader, True
+        if not leads:
+            job.wait()
+        if not job.is_done:
+            self._lead()
         if job.error is not None:
             raise job.error
         return job.result
+
+    def _lead(self) -> None:
+        """Commit for all who have come meanwhile, and make the first who comes after them lead."""
+        batch: list[_Job] = []
+        try:
+            with self._writer:
+                with self._queue_lock:
+                    batch, self._queue = self._queue, []
+                self._commit_batch(batch)
+        finally:
+            with self._queue_lock:
+                heirs = self._queue[:1]
+                self._has_leader = bool(heirs)
+            for each in (*batch, *heirs):
+                each.wake()
 
     def _commit_batch(self, batch: list[_Job]) -> None:
         try:
@@ -387,13 +403,23 @@ def _as_store_error(path: Path) -> Iterator[None]:
 class _Job:
     """A piece of work that waits for a transaction, and what came of it."""
 
-    __slots__ = ("error", "is_done", "result", "work")
+    __slots__ = ("_signal", "error", "is_done", "result", "work")
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
         self.work = work
         self.result: Any = None
         self.error: AutomaError | None = None
         self.is_done = False
+        self._signal = threading.Lock()
+        self._signal.acquire()
+
+    def wait(self) -> None:
+        """Wait until the job is done, or is to lead the next commit."""
+        self._signal.acquire()
+
+    def wake(self) -> None:
+        """End the wait."""
+        self._signal.release()
 
     def run(self, connection: sqlite3.Connection) -> None:
         """Do the work; an error of ours is its own, any other that of the whole transaction."""
