@@ -380,5 +380,4 @@ def _check_number(value: float, place: str) -> bool:
 _MOST_BITS = 8_192  # well below what Python refuses to write as digits
 
 
-def _to_text(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_to_text = json.JSONEncoder(separators=(",", ":")).encode

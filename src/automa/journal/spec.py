@@ -20,7 +20,7 @@ from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, St
 from automa.errors import RemoteError
 from automa.journal.entries import Entry, EntryDecoder, EntryEncoder
 from automa.wire import v1
-from automa.wire.journal_v1 import EXTENSION, VERSION
+from automa.wire.journal_v1 import EXTENSION, VERSION, journal_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,11 +40,12 @@ class Fold:
 
     def __init__(self) -> None:
         self.document: Document = {}
-        self._entries: list[Entry] = []
+        self._entries: list[str] = []
         self._decoder = EntryDecoder()
         self._local: dict[str, dict[str, Any]] = {}
         self._before: dict[str, list[Changes]] = {}
         self._nested: dict[str, tuple[Topology, ...]] = {}
+        self._places: dict[str, tuple[Document, int, Document]] = {}
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add entries behind those that are there.
@@ -55,17 +56,19 @@ class Fold:
         added = list(entries)
         for record in self._decoder.decode(added):
             self._add(record)
-        self._entries += added
+        self._entries += map(_to_text, added)
 
-    def with_entries(self) -> Document:
-        """Return the document with the entries under our own key."""
-        return self.document | {EXTENSION: {"entries": self._entries, "of": digest_of(self.document)}}
+    def to_json(self) -> str:
+        """Return the document as JSON, with the entries under our own key."""
+        own = f'{{"entries":[{",".join(self._entries)}],"of":"{digest_of(self.document)}"}}'
+        return f'{journal_to_json(self.document)[:-1]},"{EXTENSION}":{own}}}'
 
     def _add(self, record: Record) -> None:
         match record:
             case Begun():
                 self.document = _new_document(record)
                 self._nested = dict(_nested_in(record.steps, ""))
+                self._place(self.document, "")
             case Started(path, action):
                 self._start(path, action)
             case Answered():
@@ -74,7 +77,7 @@ class Fold:
                 self._end(report)
 
     def _start(self, path: str, action: Action) -> None:
-        found = self._find(path)
+        found = self._places.get(path)
         if found is None:  # the prepare of the workflow itself
             return
         owner, index, step = found
@@ -88,9 +91,10 @@ class Fold:
             step["cursor"] = {"phase": "forward", "index": 0}
             step["shared"] = {"local": {}, "global": _copy(owner["shared"]["global"])}
             step["steps"] = [_new_step(child) for child in nested]
+            self._place(step, f"{path}/")
 
     def _answer(self, record: Answered) -> None:
-        found = self._find(record.path)
+        found = self._places.get(record.path)
         if found is None:
             _change(self.document["shared"]["global"], record.shared)
             return
@@ -133,11 +137,8 @@ class Fold:
             step["cursor"] = {"phase": "done", "index": step["cursor"]["index"]}
 
     def _report(self, record: Answered, step: Document, *, is_rollback: bool = False) -> Document:
-        holder = WorkflowReport(step["id"], [step["id"]])
         record.report.step_id = step["id"]
-        holder.step_reports = [record.report]
-        holder.close(Status.SUCCESS, Outcome.SUCCEEDED)
-        node: Document = v1.report_to_dict(holder)["steps"][0]
+        node = v1.step_report_to_dict(record.report)
         if "steps" in step:
             node["isWorkflow"] = True
             children = [child["report"] for child in step["steps"] if child.get("report") is not None]
@@ -151,16 +152,10 @@ class Fold:
         if not report.is_stopped:
             self.document["cursor"] = {"phase": "done", "index": self.document["cursor"]["index"]}
 
-    def _find(self, path: str) -> tuple[Document, int, Document] | None:
-        """Return the workflow of a step, its place in it, and the step itself."""
-        owner = self.document
-        *outer, last = path.split("/")
-        for part in outer:
-            owner = next(step for step in owner["steps"] if part_of(step["id"]) == part)
+    def _place(self, owner: Document, prefix: str) -> None:
+        """Note where the steps of a workflow are: the workflow, the place in it, and the step itself."""
         for index, step in enumerate(owner["steps"]):
-            if part_of(step["id"]) == last:
-                return owner, index, step
-        return None
+            self._places[prefix + part_of(step["id"])] = (owner, index, step)
 
 
 def _new_document(begun: Begun) -> Document:
@@ -190,11 +185,12 @@ def _new_step(step: Topology) -> Document:
 
 
 def _copy(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
-def _to_text(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_to_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _change(bag: dict[str, Any], changes: Changes | None) -> None:
@@ -211,9 +207,18 @@ def _has_left_over(step: Document) -> bool:
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
-    """Return what tells whether somebody else has written a document since."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    """Return what tells whether somebody else has carried on a run since: where it and its steps stand."""
+    return hashlib.sha256("\n".join(_standing(document)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _standing(owner: Mapping[str, Any]) -> Iterator[str]:
+    cursor = owner["cursor"]
+    yield f"{cursor['phase']} {cursor['index']}"
+    for step in owner["steps"]:
+        yield f"{step['state']} {step['id']}"
+        if "steps" in step:
+            yield from _standing(step)
+            yield "."
 
 
 def entries_of(

@@ -15,10 +15,10 @@ from automa.journal.entries import decode_entries
 from automa.journal.journal import RUNNING
 from automa.journal.reading import read
 from automa.journal.spec import Fold, entries_of
-from automa.stores.locks import FileIdentity, LockFile, is_locked, sync_folder
+from automa.stores.locks import FileIdentity, LockFile, is_locked
 from automa.stores.memory import run_exists, run_not_found, run_owned
 from automa.stores.times import time_of_entry, to_datetime
-from automa.wire.journal_v1 import journal_from_json, journal_to_json
+from automa.wire.journal_v1 import journal_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,13 +58,13 @@ class FileStore:
             self._check_folder()
             if path.exists() or path.is_symlink():
                 raise run_exists(workflow_id, run_id)
-            lock = self._lock(path)
-            if not lock.acquire():
+            lock = self._locked(path)
+            if lock is None:
                 raise run_exists(workflow_id, run_id)
             if path.exists():  # its owner was quicker, and has ended since
                 lock.release()
                 raise run_exists(workflow_id, run_id)
-        return _FileLease(self, path, workflow_id, run_id, lock, Fold())
+            return _FileLease(self, path, lock, Fold())
 
     def take(self, workflow_id: str, run_id: str) -> _FileLease:
         """Own a run that was started before; see `automa.abc.Store.take`."""
@@ -73,17 +73,17 @@ class FileStore:
             self._check_folder()
             if not path.exists():
                 raise run_not_found(workflow_id, run_id)
-            lock = self._lock(path)
-            if not lock.acquire():
+            lock = self._locked(path)
+            if lock is None:
                 raise run_owned(workflow_id, run_id)
             try:
                 self._sweep(path)
                 fold = Fold()
                 fold.add(self.load(workflow_id, run_id))
+                return _FileLease(self, path, lock, fold)
             except BaseException:
                 lock.release()
                 raise
-        return _FileLease(self, path, workflow_id, run_id, lock, fold)
 
     def load(self, workflow_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the entries of a run; see `automa.abc.Store.load`."""
@@ -112,13 +112,18 @@ class FileStore:
     def close(self) -> None:
         """Do nothing: no file is open but for the locks of the runs."""
 
-    def write(self, path: Path, text: str) -> None:
+    def write(self, path: Path, text: str, folder_fd: int) -> None:
         """Write a file as a whole: whoever reads it sees the old one or the new one (spec: atomic write).
+
+        Args:
+            path: The file.
+            text: What it is to hold, in ASCII.
+            folder_fd: A descriptor of its folder.
 
         Raises:
             StoreError: Where that fails; the old file is still there then.
         """
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = f"{self.folder}/.{path.name}.{os.getpid()}.tmp"
         with _as_store_error(path):
             self._check_folder()
             try:
@@ -132,13 +137,13 @@ class FileStore:
                         os.fsync(fd)
                 finally:
                     os.close(fd)
-                temporary.replace(path)
+                os.replace(temporary, path)  # noqa: PTH105  # a path object takes as long as the call
             except BaseException:
                 with contextlib.suppress(OSError):
-                    temporary.unlink()
+                    os.unlink(temporary)  # noqa: PTH108  # likewise
                 raise
             if self._syncs:
-                sync_folder(self.folder)
+                os.fsync(folder_fd)
 
     def _path(self, workflow_id: str, run_id: str) -> Path:
         for what, name in (("workflow", workflow_id), ("run", run_id)):
@@ -146,9 +151,14 @@ class FileStore:
                 raise StoreError(f"the {what} id {name!r} cannot be part of a file's name")
         return self.folder / f"{workflow_id}-{run_id}{_SUFFIX}"
 
-    def _lock(self, path: Path) -> LockFile:
-        FileIdentity.of_new_folder(self._locks)
-        return LockFile(self._locks / f"{path.name.removesuffix(_SUFFIX)}.lock")
+    def _locked(self, path: Path) -> LockFile | None:
+        """Return the lock of a run, held; None where somebody else holds it."""
+        lock = LockFile(self._locks / f"{path.name.removesuffix(_SUFFIX)}.lock")
+        try:
+            return lock if lock.acquire() else None
+        except FileNotFoundError:
+            FileIdentity.of_new_folder(self._locks, is_durable=False)
+            return lock if lock.acquire() else None
 
     def _check_folder(self) -> None:
         if not self._identity.is_same():
@@ -230,26 +240,28 @@ def _as_store_error(path: Path) -> Iterator[None]:
 class _FileLease:
     """A run that this process owns; see `automa.abc.Lease`."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  # made by the store alone
-        self, store: FileStore, path: Path, workflow_id: str, run_id: str, lock: LockFile, fold: Fold
-    ) -> None:
+    def __init__(self, store: FileStore, path: Path, lock: LockFile, fold: Fold) -> None:
         self._store, self._path, self._lock, self._fold = store, path, lock, fold
-        self._ids = (workflow_id, run_id)
+        self._folder_fd = os.open(store.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def append(self, entries: Sequence[dict[str, Any]], status: str) -> None:  # noqa: ARG002  # it is in the entries
         self._check_lock()
         self._fold.add(entries)
-        self._store.write(self._path, journal_to_json(self._fold.with_entries()))
+        self._store.write(self._path, self._fold.to_json(), self._folder_fd)
 
     def delete(self) -> None:
         self._check_lock()
         with _as_store_error(self._path):
             self._path.unlink(missing_ok=True)
-            sync_folder(self._path.parent)
+            os.fsync(self._folder_fd)
         self._lock.release(unlink=True)
+        self.release()
 
     def release(self) -> None:
         self._lock.release()
+        fd, self._folder_fd = self._folder_fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def _check_lock(self) -> None:
         if not self._lock.is_intact():

@@ -84,7 +84,7 @@ os.register_at_fork(after_in_child=_forget_all)
 
 def _is_same_file(fd: int, path: Path) -> bool:
     try:
-        there, here = path.lstat(), os.fstat(fd)
+        there, here = os.lstat(path), os.fstat(fd)
     except OSError:
         return False
     return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
@@ -121,7 +121,7 @@ class FileIdentity:
         self._identity = self._read()
 
     def _read(self) -> tuple[int, int]:
-        found = self.path.lstat()
+        found = os.lstat(self.path)
         return found.st_dev, found.st_ino
 
     def is_same(self) -> bool:
@@ -132,8 +132,12 @@ class FileIdentity:
             return False
 
     @classmethod
-    def of_new_folder(cls, path: Path) -> Self:
+    def of_new_folder(cls, path: Path, *, is_durable: bool = True) -> Self:
         """Make a folder for its owner alone, with those above it, and return what it is.
+
+        Args:
+            path: The folder.
+            is_durable: Whether its name must survive a power cut: that of one with locks need not.
 
         Raises:
             OSError: Where that cannot be.
@@ -147,7 +151,8 @@ class FileIdentity:
         for each in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 each.mkdir(mode=0o700)
-                sync_folder(each.parent)
+                if is_durable:
+                    sync_folder(each.parent)
         if path.is_symlink():
             raise StoreError(f"{path} is a symbolic link, and is not followed")
         if not path.is_dir():

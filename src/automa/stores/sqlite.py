@@ -325,7 +325,7 @@ class SqliteStore:
         """Hold this store's own lock from the first run on, and sweep those of the dead."""
         if self._owner.is_intact():
             return
-        FileIdentity.of_new_folder(self._owners)
+        FileIdentity.of_new_folder(self._owners, is_durable=False)
         for path in self._owners.iterdir():
             with contextlib.suppress(OSError):
                 if not is_locked(path):
@@ -388,8 +388,7 @@ def _range(row_id: int) -> tuple[int, int]:
     return row_id << _WRITE_BITS, (row_id + 1 << _WRITE_BITS) - 1
 
 
-def _to_text(entries: Sequence[dict[str, Any]]) -> str:
-    return json.dumps(entries, separators=(",", ":"))
+_to_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @contextlib.contextmanager

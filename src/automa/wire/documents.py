@@ -145,7 +145,8 @@ def format_time(time: datetime, digits: int = 6) -> str:
         time: The time.
         digits: How many digits of the fraction are kept at most; the rest is cut off.
     """
-    time = time.astimezone(UTC)
-    fraction = f"{time.microsecond:06d}"[:digits].rstrip("0")
-    whole = f"{time.year:04d}-{time:%m-%dT%H:%M:%S}"
+    if time.tzinfo is not UTC:
+        time = time.astimezone(UTC)
+    text = time.isoformat(timespec="microseconds")
+    whole, fraction = text[:19], text[20 : 20 + digits].rstrip("0")
     return f"{whole}.{fraction}Z" if fraction else f"{whole}Z"

@@ -31,9 +31,12 @@ _KEYS = (
 _STEP_KEYS = ("id", "state", "snapshot", "report", "cursor", "shared", "steps")
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def journal_to_json(document: Mapping[str, Any]) -> str:
     """Write a journal document."""
-    return json.dumps(document, separators=(",", ":"))
+    return _encode(document)
 
 
 def journal_from_json(text: str | bytes) -> dict[str, Any]:

@@ -42,6 +42,7 @@ __all__ = [
     "state_to_dict",
     "state_to_json",
     "state_to_yaml",
+    "step_report_to_dict",
     "validation_report",
     "workflow_from_dict",
 ]
@@ -118,7 +119,7 @@ def _tree(reports: Iterable[StepReport]) -> list[dict[str, Any]]:
     """Return the nodes of the steps, in the order in which they were reached, each with its rollback."""
     nodes: dict[str, dict[str, Any]] = {}
     for report in reports:
-        node = _step_to_dict(report)
+        node = step_report_to_dict(report)
         if report.action is Action.ROLLBACK and report.step_id in nodes:
             nodes[report.step_id]["rollback"] = node
         else:
@@ -126,7 +127,12 @@ def _tree(reports: Iterable[StepReport]) -> list[dict[str, Any]]:
     return list(nodes.values())
 
 
-def _step_to_dict(report: StepReport) -> dict[str, Any]:
+def step_report_to_dict(report: StepReport) -> dict[str, Any]:
+    """Return the report of one action as a node of the specification's tree.
+
+    Raises:
+        WireError: Where the action has not ended.
+    """
     node = _node(
         report.step_id,
         report.action,
