@@ -46,6 +46,7 @@ class Fold:
         self._before: dict[str, list[Changes]] = {}
         self._nested: dict[str, tuple[Topology, ...]] = {}
         self._places: dict[str, tuple[Document, int, Document]] = {}
+        self._texts: dict[int, str] = {}  # of the outermost steps, as they were last written
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add entries behind those that are there.
@@ -60,8 +61,13 @@ class Fold:
 
     def to_json(self) -> str:
         """Return the document as JSON, with the entries under our own key."""
+        for step in self.document["steps"]:
+            if id(step) not in self._texts:
+                self._texts[id(step)] = journal_to_json(step)
+        head = journal_to_json({key: self.document[key] for key in self.document if key != "steps"})
+        steps = ",".join([self._texts[id(step)] for step in self.document["steps"]])
         own = f'{{"entries":[{",".join(self._entries)}],"of":"{digest_of(self.document)}"}}'
-        return f'{journal_to_json(self.document)[:-1]},"{EXTENSION}":{own}}}'
+        return f'{head[:-1]},"steps":[{steps}],"{EXTENSION}":{own}}}'
 
     def _add(self, record: Record) -> None:
         match record:
@@ -76,8 +82,15 @@ class Fold:
             case Ended(report):
                 self._end(report)
 
+    def _touched(self, path: str) -> tuple[Document, int, Document] | None:
+        """Return the workflow of a step, its place in it, and the step itself, which is about to change."""
+        outermost = self._places.get(path.partition("/")[0])
+        if outermost is not None:
+            self._texts.pop(id(outermost[2]), None)
+        return self._places.get(path)
+
     def _start(self, path: str, action: Action) -> None:
-        found = self._places.get(path)
+        found = self._touched(path)
         if found is None:  # the prepare of the workflow itself
             return
         owner, index, step = found
@@ -94,7 +107,7 @@ class Fold:
             self._place(step, f"{path}/")
 
     def _answer(self, record: Answered) -> None:
-        found = self._places.get(record.path)
+        found = self._touched(record.path)
         if found is None:
             _change(self.document["shared"]["global"], record.shared)
             return

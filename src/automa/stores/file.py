@@ -55,13 +55,13 @@ class FileStore:
         """Own a run that is about to be started; see `automa.abc.Store.create`."""
         path = self._path(workflow_id, run_id)
         with _as_store_error(path):
-            self._check_folder()
-            if path.exists() or path.is_symlink():
+            self.check_folder()
+            if os.path.lexists(path):
                 raise run_exists(workflow_id, run_id)
             lock = self._locked(path)
             if lock is None:
                 raise run_exists(workflow_id, run_id)
-            if path.exists():  # its owner was quicker, and has ended since
+            if os.path.lexists(path):  # its owner was quicker, and has ended since
                 lock.release()
                 raise run_exists(workflow_id, run_id)
             return _FileLease(self, path, lock, Fold())
@@ -70,7 +70,7 @@ class FileStore:
         """Own a run that was started before; see `automa.abc.Store.take`."""
         path = self._path(workflow_id, run_id)
         with _as_store_error(path):
-            self._check_folder()
+            self.check_folder()
             if not path.exists():
                 raise run_not_found(workflow_id, run_id)
             lock = self._locked(path)
@@ -98,7 +98,7 @@ class FileStore:
         A file that cannot be read is listed with the status ``unreadable``.
         """
         with _as_store_error(self.folder):
-            self._check_folder()
+            self.check_folder()
             found = [path for path in self.folder.iterdir() if path.name.endswith(_SUFFIX)]
         infos = [info for path in found if (info := self._info(path)) is not None]
         for info in sorted(infos, key=lambda each: (each.created, each.run_id), reverse=True):
@@ -125,7 +125,6 @@ class FileStore:
         """
         temporary = f"{self.folder}/.{path.name}.{os.getpid()}.tmp"
         with _as_store_error(path):
-            self._check_folder()
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
                 fd = os.open(temporary, flags, 0o600)
@@ -160,7 +159,12 @@ class FileStore:
             FileIdentity.of_new_folder(self._locks, is_durable=False)
             return lock if lock.acquire() else None
 
-    def _check_folder(self) -> None:
+    def check_folder(self) -> None:
+        """Check that the folder is still the one that was opened.
+
+        Raises:
+            StoreError: Where it is not.
+        """
         if not self._identity.is_same():
             raise StoreError(f"{self.folder} was deleted or replaced while it was in use")
 
@@ -265,4 +269,5 @@ class _FileLease:
 
     def _check_lock(self) -> None:
         if not self._lock.is_intact():
+            self._store.check_folder()
             raise StoreError(f"{self._path}: its lock file {self._lock.path} is gone: nobody owns the run")

@@ -30,6 +30,7 @@ class LockFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
+        self._identity: FileIdentity | None = None
 
     def acquire(self) -> bool:
         """Take the lock; return whether it could be had.
@@ -49,13 +50,14 @@ class LockFile:
                 raise
             if _is_same_file(fd, self.path):
                 self._fd = fd
+                self._identity = FileIdentity(self.path)
                 _open_locks.add(self)
                 return True
             os.close(fd)  # whoever swept the folder has unlinked it between the two calls
 
     def is_intact(self) -> bool:
         """Whether the file is still where it was: not deleted, its folder not moved away."""
-        return self._fd >= 0 and _is_same_file(self._fd, self.path)
+        return self._identity is not None and self._identity.is_same()
 
     def release(self, *, unlink: bool = False) -> None:
         """Give the lock back, and remove the file if asked to."""
@@ -67,7 +69,7 @@ class LockFile:
 
     def forget(self) -> None:
         """Close the file; in a forked child, where the lock is the parent's, that leaves the lock alone."""
-        fd, self._fd = self._fd, -1
+        fd, self._fd, self._identity = self._fd, -1, None
         _open_locks.discard(self)
         if fd >= 0:
             os.close(fd)

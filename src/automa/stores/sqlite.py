@@ -54,7 +54,8 @@ class SqliteStore:
         self.path = Path(path).absolute()
         self._pid = os.getpid()
         self._owners = self.path.with_name(self.path.name + ".owners")
-        self._owner = LockFile(self._owners / uuid.uuid4().hex)
+        self._owner = self._new_owner()
+        self._owner_is_stale = False
         self._writer = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Job] = []
@@ -83,8 +84,6 @@ class SqliteStore:
 
     def take(self, workflow_id: str, run_id: str) -> _SqliteLease:
         """Own a run that was started before; see `automa.abc.Store.take`."""
-        with self._reading():
-            self._be_owner()
 
         def take(connection: sqlite3.Connection) -> None:
             row = _find(connection, workflow_id, run_id)
@@ -92,6 +91,7 @@ class SqliteStore:
                 raise run_not_found(workflow_id, run_id)
             if self._is_owned(row.id, row.owner):
                 raise run_owned(workflow_id, run_id)
+            self._be_owner()
             connection.execute(
                 "UPDATE runs SET owner = ?, epoch = epoch + 1 WHERE id = ?", (self._owner.path.name, row.id)
             )
@@ -158,6 +158,7 @@ class SqliteStore:
         text = _to_text(entries)
 
         def begin(connection: sqlite3.Connection) -> tuple[int, int]:
+            self._be_owner()
             if _find(connection, lease.workflow_id, lease.run_id) is not None:
                 raise run_exists(lease.workflow_id, lease.run_id)
             cursor = connection.execute(
@@ -213,8 +214,15 @@ class SqliteStore:
                 "UPDATE runs SET owner = NULL WHERE id = ? AND epoch = ?", (lease.row_id, lease.epoch)
             )
 
-        with contextlib.suppress(AutomaError):  # it is free when this process has ended
+        try:
             self.commit(release)
+        except AutomaError:  # then the row goes on naming this owner: who must not look alive for ever
+            self._owner_is_stale = True
+        if self._owner_is_stale and not self._held:
+            with self._writer:
+                self._owner.release(unlink=True)
+                self._owner = self._new_owner()
+                self._owner_is_stale = False
 
     def _forget(self, lease: _SqliteLease) -> bool:
         """Note that a lease is held no more; return whether it was."""
@@ -320,6 +328,9 @@ class SqliteStore:
             execute("ROLLBACK")
             raise
         sync_folder(self.path.parent)
+
+    def _new_owner(self) -> LockFile:
+        return LockFile(self._owners / uuid.uuid4().hex)
 
     def _be_owner(self) -> None:
         """Hold this store's own lock from the first run on, and sweep those of the dead."""

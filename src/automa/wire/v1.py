@@ -146,7 +146,7 @@ def step_report_to_dict(report: StepReport) -> dict[str, Any]:
         node["detail"] = report.detail
     if report.error is not None:
         node["error"] = _error_text(report.error)
-    metadata = _metadata_to_dict(report.metadata)
+    metadata = _metadata_to_dict(report.metadata) if report.has_metadata else {}
     if report.workflow is not None:
         metadata |= _metadata_to_dict(report.workflow.metadata)
     if metadata:
