@@ -732,6 +732,28 @@ def test_whatever_a_store_raises_stops_the_run():
     assert isinstance(report.own_error.__cause__, ZeroDivisionError)
 
 
+@pytest.mark.guarantee("G10")
+def test_a_long_chain_of_causes_is_kept_in_short():
+    """An error with more causes than can be written is kept with those nearest, and tells of the others."""
+
+    def fails():
+        error = ValueError("first")
+        for number in range(3_000):
+            outer = ValueError(str(number))
+            outer.__cause__ = error
+            error = outer
+        raise error
+
+    store = MemoryStore()
+    workflow = Workflow("w", [Step("a", run=fails)])
+    assert workflow.start(run_id="r", store=store).outcome is Outcome.UNDONE
+    error = workflow.resume("r", store).error
+    assert str(error) == "2999"
+    for _ in range(99):
+        error = error.__cause__
+    assert "2901 more causes, the first: first" in str(error)
+
+
 @pytest.mark.guarantee("G6")
 def test_a_journal_that_contradicts_itself_is_refused():
     """Entries that no walk can have made are refused, naming the record that does not fit."""
