@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -84,6 +85,11 @@ def _writers() -> ThreadPoolExecutor:
 
 
 _MOST_WRITERS = 64
+
+if hasattr(
+    os, "register_at_fork"
+):  # a forked child has none of the parent's threads, and would wait for them
+    os.register_at_fork(after_in_child=_writers.cache_clear)
 
 
 def _advance(walk: Walk, answer: object) -> Command | WorkflowReport:

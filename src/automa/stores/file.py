@@ -61,10 +61,14 @@ class FileStore:
             lock = self._locked(path)
             if lock is None:
                 raise run_exists(workflow_id, run_id)
-            if os.path.lexists(path):  # its owner was quicker, and has ended since
+            try:
+                if os.path.lexists(path):  # its owner was quicker, and has ended since
+                    raise run_exists(workflow_id, run_id)  # noqa: TRY301
+                self._sweep(path)
+                return _FileLease(self, path, lock, Fold())
+            except BaseException:
                 lock.release()
-                raise run_exists(workflow_id, run_id)
-            return _FileLease(self, path, lock, Fold())
+                raise
 
     def take(self, workflow_id: str, run_id: str) -> _FileLease:
         """Own a run that was started before; see `automa.abc.Store.take`."""

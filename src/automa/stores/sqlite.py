@@ -102,7 +102,7 @@ class SqliteStore:
             lease.row_id, lease.epoch, lease.status, lease.last = row.id, row.epoch + 1, row.status, last
 
         lease = _SqliteLease(self, workflow_id, run_id)
-        self.commit(take)
+        self._commit_hold(take, lease)
         return lease
 
     def load(self, workflow_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ class SqliteStore:
         """Write the first entries of a run, together with its row."""
         text = _to_text(entries)
 
-        def begin(connection: sqlite3.Connection) -> tuple[int, int]:
+        def begin(connection: sqlite3.Connection) -> None:
             self._be_owner()
             if _find(connection, lease.workflow_id, lease.run_id) is not None:
                 raise run_exists(lease.workflow_id, lease.run_id)
@@ -168,11 +168,10 @@ class SqliteStore:
             row_id = cursor.lastrowid
             assert row_id is not None  # noqa: S101  # it was an insert
             connection.execute("INSERT INTO writes VALUES (?, ?)", (row_id << _WRITE_BITS, text))
-            return row_id, row_id << _WRITE_BITS
+            self._held[row_id] = lease  # before the commit, after which others see the row
+            lease.row_id, lease.last, lease.status = row_id, row_id << _WRITE_BITS, status
 
-        lease.row_id, lease.last = self.commit(begin)
-        lease.status = status
-        self._held[lease.row_id] = lease
+        self._commit_hold(begin, lease)
 
     def append(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> None:
         """Write further entries of a run, if nobody has taken it over."""
@@ -223,6 +222,15 @@ class SqliteStore:
                 self._owner.release(unlink=True)
                 self._owner = self._new_owner()
                 self._owner_is_stale = False
+
+    def _commit_hold(self, work: Callable[[sqlite3.Connection], None], lease: _SqliteLease) -> None:
+        """Do what makes a lease hold; where that fails it does not."""
+        try:
+            self.commit(work)
+        except BaseException:
+            self._forget(lease)
+            lease.row_id = 0
+            raise
 
     def _forget(self, lease: _SqliteLease) -> bool:
         """Note that a lease is held no more; return whether it was."""
