@@ -230,7 +230,8 @@ class Lab:
         try:
             for number, crash_at in enumerate(crashes, start=1):
                 if not case.process(number, crash_at):
-                    self._fail(crashes, case, [f"process {number} did not come to its crash"])
+                    problem = case.result().get("problem", "it ended before")
+                    self._fail(crashes, case, [f"process {number} did not come to its crash: {problem}"])
             case.process(len(crashes) + 1)
             result = case.result()
             problems = (
