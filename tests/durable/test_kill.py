@@ -107,7 +107,9 @@ def test_kills_at_random_moments_change_nothing(kind, ending, tmp_path):
     """Processes killed at any moment and resumed leave each effect once, but for the one in flight, and the same report."""
     wanted, steps = KILLS // len(CASES), STEPS[kind]
     chance = random.Random(f"{kind} {ending}")
-    report = f"{'succeeded' if ending == 'success' else 'undone'} {steps * (1 if ending == 'success' else 2)}\n"
+    report = (
+        f"{'succeeded' if ending == 'success' else 'undone'} {steps * (1 if ending == 'success' else 2)}\n"
+    )
     kills, runs, began, took = 0, 0, time.monotonic(), 0.0
     while kills < wanted:
         runs += 1
