@@ -1,0 +1,309 @@
+"""Durability bugs as data: what is changed in the source, and the test that must turn red."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Bug(NamedTuple):
+    """A bug that is put into a copy of the source.
+
+    Attributes:
+        name: What is wrong.
+        guarantee: What it breaks.
+        file: The file below ``src/automa``.
+        old: What stands there, once.
+        new: What takes its place.
+        test: The test that must fail: a node id below ``tests``.
+        is_slow: Whether it is tried with ``AUTOMA_SOAK`` alone.
+    """
+
+    name: str
+    guarantee: str
+    file: str
+    old: str
+    new: str
+    test: str
+    is_slow: bool = False
+
+
+def crash(scenario: str, store: str) -> str:
+    """Return the node id of the crashes of a scenario."""
+    return f"durable/test_crash_points.py::test_a_crash_at_any_moment_changes_nothing[{scenario}-{store}]"
+
+
+_OWNED = (
+    "durable/test_ownership.py::test_a_run_is_refused_while_its_owner_lives_and_taken_over_when_it_was_killed"
+)
+_PASSED = "durable/test_ownership.py::test_an_owner_that_was_passed_writes_nothing"
+_POWER = "faults/test_power_loss.py::test_every_legal_disk_state_recovers"
+
+BUGS = [
+    Bug(
+        "a step is called before it is written that it starts",
+        "G1",
+        "_core/relay.py",
+        """        if run.is_heard:
+            run.unwritten.append(Started(ctx.path, ctx.action, ctx.report.start_time))
+            halt = yield Append(run.take_unwritten())
+            if halt is not None:
+                raise halt
+        answer = yield Deliver(step.run if forward else step.rollback, ctx, event)
+""",
+        """        answer = yield Deliver(step.run if forward else step.rollback, ctx, event)
+        if run.is_heard:
+            run.unwritten.append(Started(ctx.path, ctx.action, ctx.report.start_time))
+            halt = yield Append(run.take_unwritten())
+            if halt is not None:
+                raise halt
+""",
+        crash("failure", "file"),
+    ),
+    Bug(
+        "a write is acknowledged, and done with the next one",
+        "G9",
+        "journal/journal.py",
+        """            self._lease.append(entries, _status(records))
+""",
+        """            late, self.late = [*getattr(self, "late", []), *entries], []
+            if _status(records) == RUNNING:
+                late, self.late = late[: -len(entries)], entries
+            if late:
+                self._lease.append(late, _status(records))
+""",
+        crash("success", "sqlite"),
+    ),
+    Bug(
+        "the journal is written in place",
+        "G5",
+        "stores/file.py",
+        """        temporary = f"{self.folder}/.{path.name}.{os.getpid()}.tmp"
+""",
+        """        temporary = str(path)
+""",
+        crash("success", "file"),
+    ),
+    Bug(
+        "a run and its first entries are committed one after the other",
+        "G5",
+        "stores/sqlite.py",
+        """            row_id = cursor.lastrowid
+""",
+        """            row_id = cursor.lastrowid
+            connection.execute("COMMIT")
+            connection.execute("BEGIN IMMEDIATE")
+""",
+        crash("success", "sqlite"),
+    ),
+    Bug(
+        "the resume begins one step too early",
+        "G2",
+        "durable.py",
+        """    check_fit(first, definition)
+    return history
+""",
+        """    check_fit(first, definition)
+    from automa._core.records import Answered
+    last = max((i for i, each in enumerate(history) if isinstance(each, Answered)), default=len(history))
+    return history if isinstance(history[-1], Ended) else history[:last]
+""",
+        crash("success", "file"),
+    ),
+    Bug(
+        "a step in doubt is taken for done",
+        "G8",
+        "_core/replay.py",
+        """        self._started.clear()  # what comes after it has not been at work
+""",
+        """        self._started.clear()
+        if isinstance(command.event, Success) and not isinstance(command.controller, Preparation):
+            return Handoff(ctx.step.next, Success.of(command.event, ctx.report))
+""",
+        crash("success", "sqlite"),
+    ),
+    Bug(
+        "a resume undoes again what was undone",
+        "G4",
+        "_core/replay.py",
+        """        if isinstance(known, Answered) and (known.path, known.report.action) == key:
+            return self._recorded(command, known)
+""",
+        """        if isinstance(known, Answered) and (known.path, known.report.action) == key:
+            if ctx.action is ROLLBACK:
+                yield command
+            return self._recorded(command, known)
+""",
+        crash("failure", "sqlite"),
+    ),
+    Bug(
+        "an undo that failed is recorded as one that went well",
+        "G10",
+        "journal/entries.py",
+        """        if report.status is not Status.SUCCESS:
+            entry["status"]""",
+        """        if report.status is not Status.SUCCESS and report.action is not Action.ROLLBACK:
+            entry["status"]""",
+        crash("undo_fails", "sqlite"),
+    ),
+    Bug(
+        "the lock of a file is not heeded",
+        "G7",
+        "stores/locks.py",
+        """            except BlockingIOError:
+                os.close(fd)
+                return False
+            except BaseException:
+                os.close(fd)
+                raise
+""",
+        """            except BlockingIOError:
+                pass
+""",
+        f"{_OWNED}[file]",
+    ),
+    Bug(
+        "the owner of a run in SQLite is not heeded",
+        "G7",
+        "stores/sqlite.py",
+        """            if self._is_owned(row.id, row.owner):
+                raise run_owned""",
+        """            if row is self._is_owned(row.id, row.owner):
+                raise run_owned""",
+        f"{_OWNED}[sqlite]",
+    ),
+    Bug(
+        "a run in SQLite is noted as held after it was committed",
+        "G7",
+        "stores/sqlite.py",
+        """            self._held[row_id] = lease  # before the commit, after which others see the row
+            lease.row_id, lease.last, lease.status = row_id, row_id << _WRITE_BITS, status
+
+        self._commit_hold(begin, lease)
+""",
+        """            lease.row_id, lease.last, lease.status = row_id, row_id << _WRITE_BITS, status
+
+        self._commit_hold(begin, lease)
+        self._held[lease.row_id] = lease
+""",
+        "durable/test_ownership.py::test_a_run_is_owned_from_its_first_commit_on",
+    ),
+    Bug(
+        "the epoch of an owner is not checked",
+        "G7",
+        "stores/sqlite.py",
+        """        if row is None or row[0] != lease.epoch:
+""",
+        """        if row is None:
+""",
+        f"{_PASSED}[sqlite]",
+    ),
+    Bug(
+        "a write that failed does not stop the run",
+        "G1",
+        "journal/journal.py",
+        """            self._is_broken = True
+            return Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
+""",
+        """            return None
+""",
+        f"{_PASSED}[memory]",
+    ),
+    Bug(
+        "it is not recorded whether a failure sends the run back",
+        "G8",
+        "_core/replay.py",
+        """        if known.goes_back is not None and error is not None:
+""",
+        """        if known.goes_back is None and error is not None:
+""",
+        crash("rollback_on", "file"),
+    ),
+    Bug(
+        "what a replayed step changed in the state is not restored",
+        "G8",
+        "_core/replay.py",
+        """        ctx.shared.replay(known.shared)
+""",
+        "",
+        crash("success", "sqlite"),
+    ),
+    Bug(
+        "what a replayed step kept for itself is not restored",
+        "G8",
+        "_core/replay.py",
+        """        if known.local:
+            ctx.local.replay(known.local)
+""",
+        "",
+        crash("failure", "sqlite"),
+    ),
+    Bug(
+        "results are not restored",
+        "G8",
+        "journal/entries.py",
+        """    report.result = entry.get("result")
+""",
+        "",
+        crash("success", "file"),
+    ),
+    Bug(
+        "the definition is not compared with the journal",
+        "G6",
+        "durable.py",
+        """    check_fit(first, definition)
+""",
+        "",
+        "durable/test_definition_fit.py::test_another_definition_is_refused[another mode-memory]",
+    ),
+    Bug(
+        "what a first write has left behind is not swept",
+        "G5",
+        "stores/file.py",
+        """                self._sweep(path)
+                return _FileLease(self, path, lock, Fold())
+""",
+        """                return _FileLease(self, path, lock, Fold())
+""",
+        crash("success", "file"),
+    ),
+    Bug(
+        "a forked child keeps the locks of its parent",
+        "G7",
+        "stores/locks.py",
+        """os.register_at_fork(after_in_child=_forget_all)
+""",
+        "",
+        "durable/test_ownership.py::test_a_forked_child_does_not_keep_the_lock_of_its_dead_parent[file]",
+    ),
+    Bug(
+        "the file is not synced",
+        "G9",
+        "stores/file.py",
+        """                    if self._syncs:
+                        os.fsync(fd)
+""",
+        "",
+        f"{_POWER}[success-file]",
+        is_slow=True,
+    ),
+    Bug(
+        "the folder is not synced",
+        "G9",
+        "stores/file.py",
+        """            if self._syncs:
+                os.fsync(folder_fd)
+""",
+        "",
+        f"{_POWER}[success-file]",
+        is_slow=True,
+    ),
+    Bug(
+        "SQLite does not sync",
+        "G9",
+        "stores/sqlite.py",
+        '''"power": "FULL"''',
+        '''"power": "NORMAL"''',
+        f"{_POWER}[success-sqlite]",
+        is_slow=True,
+    ),
+]
