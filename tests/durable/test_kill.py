@@ -130,7 +130,7 @@ def test_kills_at_random_moments_change_nothing(kind, ending, tmp_path):
         check_ledger(ledger.read_text("ascii").splitlines(), steps, ending, of_this)
         if kind == "file":
             assert not list(Path(f"{tmp_path}/runs{runs}").glob(".*.tmp"))
-        assert [info.status for info in runs_of(url)] == [report.split()[0]]
+        assert [info.status for info in runs_of(url)] == [report.split(maxsplit=1)[0]]
     assert kills == wanted
 
 

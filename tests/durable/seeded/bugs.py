@@ -283,7 +283,7 @@ BUGS = [
                         os.fsync(fd)
 """,
         "",
-        f"{_POWER}[success-file]",
+        f"{_POWER}[file-success]",
         is_slow=True,
     ),
     Bug(
@@ -294,7 +294,7 @@ BUGS = [
                 os.fsync(folder_fd)
 """,
         "",
-        f"{_POWER}[success-file]",
+        f"{_POWER}[file-success]",
         is_slow=True,
     ),
     Bug(
@@ -303,7 +303,7 @@ BUGS = [
         "stores/sqlite.py",
         '''"power": "FULL"''',
         '''"power": "NORMAL"''',
-        f"{_POWER}[success-sqlite]",
+        f"{_POWER}[sqlite-success]",
         is_slow=True,
     ),
 ]
