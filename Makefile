@@ -14,7 +14,7 @@ test:
 coverage:
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=
-	$(BIN)/python -m coverage report --include='*/automa/_core/*' --fail-under=100
+	$(BIN)/python -m coverage report --include='*/automa/_core/*,*/automa/journal/*' --fail-under=100
 	$(BIN)/python -m coverage report --fail-under=90
 
 lint:
@@ -32,3 +32,4 @@ format:
 
 bench:
 	$(BIN)/python bench/memory.py --write bench/RESULTS.md
+	$(BIN)/python bench/durable.py --write bench/DURABLE.md

@@ -217,6 +217,22 @@ class EncodedError(NamedTuple):
             links.append(cause)
         return links
 
+    def shortened(self, most: int) -> EncodedError:
+        """Return the error with a limited number of causes; the last one kept tells how many it stands for.
+
+        Args:
+            most: How many links the chain may have, the error itself included.
+        """
+        chain = self.chain()
+        if len(chain) <= most:
+            return self
+        last = chain[most - 1]
+        told = f"{last.message} ({len(chain) - most} more causes, the first: {chain[-1].message})"
+        error = last._replace(message=told, args=None, cause=None)
+        for link in reversed(chain[: most - 1]):
+            error = link._replace(cause=error)
+        return error
+
     def to_dict(self) -> dict[str, Any]:
         """Return the error as JSON values; what is absent or empty is left out."""
         document: dict[str, Any] | None = None

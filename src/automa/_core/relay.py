@@ -296,7 +296,7 @@ def _accept_run(
     if isinstance(event, Failure) and not isinstance(event.error, Exception):
         event.added[0].detail = "unknown"  # it was cut off somewhere in its work
         run.interrupt(event.error)
-        if run.suspends:
+        if run.is_suspended:
             ctx.report.status = Status.UNDEFINED
             workflow_run.report.step_reports.append(ctx.report)
             _stop_if_suspended(run)
@@ -454,7 +454,7 @@ def _stop_if_suspended(run: Run) -> None:
     Raises:
         Halt: Up to `relay`, which closes the report.
     """
-    if run.interruption is not None and run.suspends and not run.must_undo:
+    if run.interruption is not None and run.is_suspended:
         raise Halt(run.interruption, Outcome.SUSPENDED)
 
 

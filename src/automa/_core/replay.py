@@ -164,7 +164,8 @@ class Replay:
         if isinstance(known, Answered) and (known.path, known.report.action) == key:
             return self._recorded(command, known)
         if self._is_foreign and ctx.action is PREPARE:
-            return (yield command) if self._is_of_workflow(command) else None
+            is_to_run = self._is_of_workflow(command) or self._peek(1) is None
+            return (yield command) if is_to_run else None
         raise JournalError(
             f"the journal does not fit the workflow: record {self._next + 1} tells that {_name(known)}, "
             f"but now step {ctx.path} is to {ctx.action}"

@@ -96,6 +96,12 @@ class Run:
         """What tells whether a text of the state has a secret in it; None where it is not written down."""
         return None if self.begun is None else self.redactor.finds
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether an interruption is to stop the run where it is; one before a resume has been seen to."""
+        is_new = self.interruption is not None and self.interruption is not self.replayed
+        return is_new and self.suspends and not self.must_undo
+
     def sends_back(self, error: BaseException) -> bool:
         """Whether a failure is undone, in the mode that undoes: decided once for each error, at any depth."""
         if self._decided is None or self._decided[0] is not error:

@@ -116,9 +116,14 @@ class Redactor:
         One with a secret in it is made anew of its data, so that nothing of the old one, such as
         what its frames hold, goes along.
         """
-        document = encode_error(error).to_dict()
-        redacted = self.value(document)
-        return error if redacted == document else decode_error(EncodedError.from_dict(redacted))
+        redacted: EncodedError | None = None
+        is_changed = False
+        for link in reversed(encode_error(error).chain()):  # it may be longer than Python's stack
+            document = link.alone_to_dict()
+            clean = self.value(document)
+            is_changed = is_changed or clean != document
+            redacted = EncodedError.alone_from_dict(clean, redacted, "error")._replace(context=link.context)
+        return error if redacted is None or not is_changed else decode_error(redacted)
 
     def value(self, value: Any) -> Any:
         """Return a JSON value with what is secret in its texts replaced."""

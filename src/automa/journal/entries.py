@@ -71,12 +71,12 @@ class EntryEncoder:
             case Begun():
                 return _begun(record)
             case Cancelled(path, error):
-                return {"cancelled": path, "error": encode_error(error).to_dict()}
+                return {"cancelled": path, "error": _error(error)}
             case Ended(report):
                 outcome = None if report.outcome is None else report.outcome.value
                 return {"ended": outcome, "at": _time(report.end_time)}
             case Suspended(at, error):
-                return {"suspended": _time(at), "error": encode_error(error).to_dict()}
+                return {"suspended": _time(at), "error": _error(error)}
             case Resumed(at):
                 return {"resumed": _time(at)}
             case Requested(at, request, path, note):
@@ -96,7 +96,7 @@ class EntryEncoder:
         if report.detail is not None:
             entry["detail"] = report.detail
         if report.error is not None:
-            entry["error"] = encode_error(report.error).to_dict()
+            entry["error"] = _error(report.error)
         if report.result is not None and report.workflow is None:
             entry["result"] = report.result
         if report.has_metadata:
@@ -106,6 +106,13 @@ class EntryEncoder:
         if record.goes_back is not None:
             entry["back"] = record.goes_back
         return entry
+
+
+def _error(error: BaseException) -> dict[str, Any]:
+    return encode_error(error).shortened(_MOST_CAUSES).to_dict()
+
+
+_MOST_CAUSES = 100  # each nests a level deeper, and what is too deep cannot be written
 
 
 def _time(at: datetime | None) -> int | None:

@@ -278,51 +278,59 @@ class _Unfolding:
             state=_first_state(document),
             is_foreign=True,
         )
-        yield from self._forward(document, "")
+        yield from self._forward(document, "", by_itself=True)
         if _went_back(document):
-            yield from self._backward(document, "")
+            yield from self._backward(document, "", by_itself=True)
         if document["cursor"]["phase"] == "done":
             report = WorkflowReport(document["workflow_id"], ())
             report.close(Status.SUCCESS, _outcome_of(document))
             report.end_time = self._at
             yield Ended(report)
 
-    def _forward(self, owner: Document, prefix: str) -> Iterator[Record]:
+    def _forward(self, owner: Document, prefix: str, *, by_itself: bool) -> Iterator[Record]:
+        """Yield what was run; ``by_itself``: whether a way back was by the workflow's own failure."""
         shared = _first_state(owner)
         last = _last_reached(owner)
         for index, step in enumerate(owner["steps"][: last + 1]):
             path = prefix + part_of(step["id"])
             yield Started(path, Action.RUN, self._at)
-            has_failed = _has_failed(owner, index)
+            has_failed = _has_failed(owner, index, by_itself=by_itself)
             if "steps" in step:
-                yield from self._forward(step, f"{path}/")
-                if _went_back(step) and (has_failed or step["state"] == "started"):
-                    yield from self._backward(step, f"{path}/")
+                is_own = has_failed or step["state"] == "started"
+                yield from self._forward(step, f"{path}/", by_itself=is_own)
+                if _went_back(step) and is_own:
+                    yield from self._backward(step, f"{path}/", by_itself=True)
             if step["state"] == "started":
                 return
             snapshot = step.get("snapshot") or {}
             after = snapshot.get("global", shared)
             report = self._report(step.get("report"), step["id"], Action.RUN, has_failed=has_failed)
-            goes_back = _went_back(owner) if has_failed else None
+            is_undecided = not has_failed or (owner["cursor"]["phase"] == "forward" and not _went_back(owner))
+            goes_back = None if is_undecided else _went_back(owner)
             local: Changes = {key: _to_text(value) for key, value in snapshot.get("local", {}).items()}
             yield Answered(path, report, _difference(shared, after), local or None, goes_back)
             shared = after
 
-    def _backward(self, owner: Document, prefix: str) -> Iterator[Record]:
+    def _backward(self, owner: Document, prefix: str, *, by_itself: bool) -> Iterator[Record]:
         cursor = owner["cursor"]
         for index in reversed(range(_last_reached(owner) + 1)):
             step = owner["steps"][index]
             path = prefix + part_of(step["id"])
             is_undone = step["state"] == "compensated"
+            is_own = "steps" in step and _has_failed(
+                owner, index, by_itself=by_itself
+            )  # it went back by itself
             if not is_undone and cursor["phase"] == "compensating" and index <= cursor["index"]:
+                if "steps" in step and not is_own and _went_back(step):  # it is on its way back
+                    yield Started(path, Action.ROLLBACK, self._at)
+                    yield from self._backward(step, f"{path}/", by_itself=False)
                 return
             rollback = (step.get("report") or {}).get("rollback")
-            is_own = "steps" in step and _has_failed(owner, index)  # it went back by itself
             if is_own or (not is_undone and rollback is None and cursor["phase"] == "done"):
                 continue
             yield Started(path, Action.ROLLBACK, self._at)
             if "steps" in step:
-                yield from self._backward(step, f"{path}/")
+                yield from self._backward(step, f"{path}/", by_itself=False)
             report = self._report(rollback, step["id"], Action.ROLLBACK, has_failed=not is_undone)
             yield Answered(path, report)
 
@@ -375,7 +383,7 @@ def _went_back(owner: Document) -> bool:
     )
 
 
-def _has_failed(owner: Document, index: int) -> bool:
+def _has_failed(owner: Document, index: int, *, by_itself: bool = True) -> bool:
     """Whether a step has failed in its run; once it is compensated only its report, or its place, tells."""
     step = owner["steps"][index]
     if step["state"] == "failed":
@@ -384,7 +392,8 @@ def _has_failed(owner: Document, index: int) -> bool:
     if report is not None:
         return report["status"] == "failed"  # type: ignore[no-any-return]  # a text
     return (
-        step["state"] == "compensated"
+        by_itself
+        and step["state"] == "compensated"
         and _went_back(owner)
         and index == _last_reached(owner)
         and not any(each["state"] == "failed" for each in owner["steps"])

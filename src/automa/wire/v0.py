@@ -163,21 +163,14 @@ def _read_time(document: Mapping[str, Any], key: str, place: str) -> datetime | 
 def _error_to_dict(error: EncodedError) -> dict[str, Any]:
     """Return an error as the Go package writes it: a leaf, or a wrapper around its cause."""
     document: dict[str, Any] = {}
-    chain = error.chain()
-    if len(chain) > _MOST_CAUSES:  # each nests three levels deeper, which readers do not follow for ever
-        last = chain[_MOST_CAUSES - 1]
-        left_out = len(chain) - _MOST_CAUSES
-        chain[_MOST_CAUSES - 1 :] = [
-            last._replace(message=f"{last.message} ({left_out} more causes, the first: {chain[-1].message})")
-        ]
-    for link in reversed(chain):
+    for link in reversed(error.shortened(_MOST_CAUSES).chain()):
         details = {"original_type_name": link.type, "error_type_mark": {"family_name": link.type}}
         body: dict[str, Any] = {"message": link.message, "details": details}
         document = {"wrapper": {"cause": {"Error": document}, **body}} if document else {"leaf": body}
     return document
 
 
-_MOST_CAUSES = 50
+_MOST_CAUSES = 50  # each nests three levels deeper, which readers do not follow for ever
 
 
 def _error_from_dict(document: dict[str, Any], place: str) -> EncodedError:
