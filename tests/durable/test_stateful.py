@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -125,7 +126,11 @@ class Runs(RuleBasedStateMachine):
         self.answered = {}  # the last answer of each call that is known to be recorded
 
     def open(self):
-        return MemoryStore() if self.opened is MemoryStore else SqliteStore(self.folder / "runs.db", durability="process")
+        return (
+            MemoryStore()
+            if self.opened is MemoryStore
+            else SqliteStore(self.folder / "runs.db", durability="process")
+        )
 
     def teardown(self):
         self.store.close()
@@ -142,7 +147,7 @@ class Runs(RuleBasedStateMachine):
             self.fail(self.script.get((kind, path)))
 
         def run(ctx):
-            ctx.shared["last"] = ctx.shared.get("last", []) + [path]
+            ctx.shared["last"] = [*ctx.shared.get("last", []), path]
             act("run")
             return path
 
@@ -272,7 +277,9 @@ class Runs(RuleBasedStateMachine):
         ran = {path for _, kind, path in self.effects if kind == "run"}
         states = {path: reading.states[path].name for path in IDS}
         failed = {path for path, state in states.items() if state == "COMPENSATION_FAILED"}
-        went_well = {path for (kind, path), status in self.answered.items() if kind == "undo" and status == "SUCCESS"}
+        went_well = {
+            path for (kind, path), status in self.answered.items() if kind == "undo" and status == "SUCCESS"
+        }
         if not reading.is_done:
             return
         outcome = reading.report.outcome.value
@@ -288,7 +295,9 @@ class Runs(RuleBasedStateMachine):
 
     def skipped(self):
         """Return the steps whose undo had nothing to do."""
-        return {path for (kind, path), status in self.answered.items() if kind == "undo" and status == "SKIPPED"}
+        return {
+            path for (kind, path), status in self.answered.items() if kind == "undo" and status == "SKIPPED"
+        }
 
     @invariant()
     def a_step_is_run_again_only_where_its_process_ended(self):
@@ -320,7 +329,10 @@ class RunsInSqlite(Runs):
     opened = SqliteStore
 
 
-SETTINGS = settings(max_examples=150, stateful_step_count=12, deadline=None)
+EXAMPLES = 150 if os.environ.get("AUTOMA_SOAK") else 12
+IS_SEEDED = "AUTOMA_CRASHES" in os.environ  # it is to fail: that it does is enough
+PHASES = [Phase.explicit, Phase.generate] if IS_SEEDED else settings.default.phases
+SETTINGS = settings(max_examples=10 * EXAMPLES, stateful_step_count=12, phases=PHASES)
 
 
 @pytest.mark.guarantee("G2", "G3", "G4", "G8", "G9", "G10")
@@ -334,4 +346,49 @@ class TestRunsInMemory(Runs.TestCase):
 class TestRunsInSqlite(RunsInSqlite.TestCase):
     """Whatever is done to a run in SQLite, no recorded step is done again, and its outcome tells what stands."""
 
-    settings = settings(SETTINGS, max_examples=60)
+    settings = settings(SETTINGS, max_examples=4 * EXAMPLES)
+
+
+def failing_once(id, fails):
+    """Return a step whose undo fails as long as its id is in a set."""
+
+    def undo():
+        if id in fails:
+            raise BoomError(f"the undo of {id} failed")
+
+    return Step(id, run=lambda: None, undo=undo)
+
+
+@pytest.mark.guarantee("G10")
+def test_an_undo_that_failed_earlier_is_told_again():
+    """A second way back that passes a failed undo in a nested workflow by still tells of its error."""
+    fails, store = {"x"}, MemoryStore()
+    inner = Workflow("inner", [failing_once(id, fails) for id in "vx"])
+    outer = Workflow("outer", [failing_once("a", fails), inner])
+    workflow = Workflow("w", [outer], rollback_mode="stop")
+    workflow.start(run_id="r", store=store)
+    first = workflow.rollback("r", store)
+    again = workflow.rollback("r", store)
+    assert (first.outcome, again.outcome) == ("needs_attention", "needs_attention")
+    assert str(again.step_reports[-1].error) == "the undo of x failed"
+    fails.clear()
+    assert workflow.retry_undo("r", "outer/inner/x", store).outcome == "undone"
+    assert told(workflow.resume("r", store)) == told(read(load_history(store, "w", "r")).report)
+
+
+@pytest.mark.guarantee("G9")
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_request_that_is_made_again_after_each_crash_is_carried_out(times):
+    """Where each process that was asked to roll back died at once, the next one rolls back all the same."""
+    store, undone = MortalStore(MemoryStore), []
+    workflow = Workflow(
+        "w", [Step(id, run=lambda: None, undo=lambda id=id: undone.append(id)) for id in "ab"]
+    )
+    workflow.start(run_id="r", store=store)
+    for _ in range(times):
+        store.dies_in, store.is_written = 0, True  # the request is recorded, and that was all
+        with pytest.raises(Death):
+            workflow.rollback("r", store)
+        store.reborn()
+    assert workflow.rollback("r", store).outcome == "undone"
+    assert undone == ["b", "a"]
