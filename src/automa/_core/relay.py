@@ -319,7 +319,7 @@ def _accept_run(
         run.results[step_run.path] = reports[0].result
     step_run.state = StepState.FAILED
     if len(reports) > 1:  # it has called its own rollback
-        step_run.state = _state_after_rollback(workflow_run, reports[1])
+        step_run.state = _state_after_rollback(workflow_run, step_run, reports[1])
         _restore(workflow_run, step_run)
     return _after_failure(workflow_run, step_run, event)
 
@@ -345,7 +345,7 @@ def _accept_rollback(
         if not isinstance(event, Exception):
             workflow_run.run.interrupt(event)
         event = Failure.of_rollback(sent, event, ctx.report)
-    step_run.state = _state_after_rollback(workflow_run, event.added[0])
+    step_run.state = _state_after_rollback(workflow_run, step_run, event.added[0])
     _record(workflow_run, step_run, event, ctx, _restore(workflow_run, step_run))
     return _after_rollback(workflow_run, step_run, event)
 
@@ -401,15 +401,16 @@ def _undo_nested(
     nested.report.start_time = report.start_time
     yield from _carry(nested, len(nested.steps) - 1, Failure(nested.report, sent.error))
     report.workflow = nested.report
-    nested.undo_failed = nested.undo_failed or has_failed_undo(nested)
-    if nested.undo_failed:
+    error = _first_undo_error(nested)
+    nested.undo_failed = error is not None
+    if error is not None:
         nested.report.close(Status.FAILED, Outcome.NEEDS_ATTENTION)
-        event = Failure.of_rollback(sent, nested.report.rollback_errors[0], report)
+        event = Failure.of_rollback(sent, error, report)
     else:
         nested.report.close(Status.SUCCESS, Outcome.UNDONE)
         event = Failure.of(sent, report)
     report.end_time = nested.report.end_time
-    step_run.state = _state_after_rollback(workflow_run, report)
+    step_run.state = _state_after_rollback(workflow_run, step_run, report)
     _record(workflow_run, step_run, event)
     return _after_rollback(workflow_run, step_run, event)
 
@@ -523,6 +524,20 @@ def has_failed_undo(workflow_run: WorkflowRun) -> bool:
     return any(step_run.state is StepState.COMPENSATION_FAILED for step_run in workflow_run.steps)
 
 
+def _first_undo_error(workflow_run: WorkflowRun) -> BaseException | None:
+    """Return why an undo has failed on this way back, or on an earlier one and still stands so; or None."""
+    errors = workflow_run.report.rollback_errors
+    return errors[0] if errors else _undo_error_of(workflow_run)
+
+
+def _undo_error_of(workflow_run: WorkflowRun) -> BaseException | None:
+    """Return why an undo has failed to which nobody has seen since, maybe on an earlier way back; or None."""
+    for step_run in reversed(workflow_run.steps):
+        if step_run.state is StepState.COMPENSATION_FAILED:
+            return step_run.undo_error if step_run.nested is None else _undo_error_of(step_run.nested)
+    return None
+
+
 def _after_rollback(workflow_run: WorkflowRun, step_run: StepRun, event: Failure) -> Onward:
     """Decide, by the rollback mode, whether the way back goes on."""
     if step_run.state is StepState.COMPENSATION_FAILED and workflow_run.modes.rollback is RollbackMode.STOP:
@@ -530,10 +545,10 @@ def _after_rollback(workflow_run: WorkflowRun, step_run: StepRun, event: Failure
     return step_run.index - 1, event
 
 
-def _state_after_rollback(workflow_run: WorkflowRun, report: StepReport) -> StepState:
+def _state_after_rollback(workflow_run: WorkflowRun, step_run: StepRun, report: StepReport) -> StepState:
     if report.status is not FAILED:
         return StepState.COMPENSATED
-    workflow_run.undo_failed = True
+    workflow_run.undo_failed, step_run.undo_error = True, report.error
     return StepState.COMPENSATION_FAILED
 
 

@@ -107,7 +107,7 @@ class Replay:
         """Match records with the history; return those that it does not have."""
         for index, record in enumerate(records):
             known = self._peek()
-            if isinstance(known, Requested) and not isinstance(record, Cancelled):
+            while isinstance(known, Requested) and not isinstance(record, Cancelled):
                 self._take(known)
                 self._run.must_undo = True
                 known = self._peek()

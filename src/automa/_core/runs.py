@@ -161,10 +161,12 @@ class StepRun:
         is_reverted: Whether what it changed was taken back.
         local: The state of this step alone, made when first asked for.
         nested: The run of the nested workflow, once it has begun.
+        undo_error: Why its undo has failed last.
     """
 
     __slots__ = (
         "definition", "delta", "id", "index", "is_reverted", "local", "nested", "path", "state", "step",
+        "undo_error",
     )  # fmt: skip
 
     def __init__(self, id: str, path: str, index: int, step: Any, definition: Definition | None) -> None:
@@ -178,6 +180,7 @@ class StepRun:
         self.is_reverted: bool = False
         self.local: State | None = None
         self.nested: WorkflowRun | None = None
+        self.undo_error: BaseException | None = None
 
     def commit(self, shared: State, *, keep_delta: bool) -> Committed:
         """Make final what the step changed in the state; return it, and what is not JSON in it."""

@@ -276,6 +276,36 @@ BUGS = [
         "durable/test_ownership.py::test_a_forked_child_does_not_keep_the_lock_of_its_dead_parent[file]",
     ),
     Bug(
+        "an undo that failed is forgotten by the next way back",
+        "G10",
+        "_core/relay.py",
+        """    workflow_run.undo_failed = has_failed_undo(workflow_run)
+""",
+        """    workflow_run.undo_failed = False
+""",
+        "durable/test_stateful.py::TestRunsInMemory",
+    ),
+    Bug(
+        "a request that was made twice is read once",
+        "G9",
+        "_core/replay.py",
+        """            while isinstance(known, Requested) and not isinstance(record, Cancelled):
+""",
+        """            if isinstance(known, Requested) and not isinstance(record, Cancelled):
+""",
+        "durable/test_stateful.py::test_a_request_that_is_made_again_after_each_crash_is_carried_out[2]",
+    ),
+    Bug(
+        "the error of an undo is looked for on the present way back alone",
+        "G10",
+        "_core/relay.py",
+        """    return errors[0] if errors else _undo_error_of(workflow_run)
+""",
+        """    return errors[0] if errors or has_failed_undo(workflow_run) else None
+""",
+        "durable/test_stateful.py::test_an_undo_that_failed_earlier_is_told_again",
+    ),
+    Bug(
         "the file is not synced",
         "G9",
         "stores/file.py",
@@ -283,7 +313,7 @@ BUGS = [
                         os.fsync(fd)
 """,
         "",
-        f"{_POWER}[success-file]",
+        f"{_POWER}[file-success]",
         is_slow=True,
     ),
     Bug(
@@ -294,7 +324,7 @@ BUGS = [
                 os.fsync(folder_fd)
 """,
         "",
-        f"{_POWER}[success-file]",
+        f"{_POWER}[file-success]",
         is_slow=True,
     ),
     Bug(
@@ -303,7 +333,7 @@ BUGS = [
         "stores/sqlite.py",
         '''"power": "FULL"''',
         '''"power": "NORMAL"''',
-        f"{_POWER}[success-sqlite]",
+        f"{_POWER}[sqlite-success]",
         is_slow=True,
     ),
 ]
