@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sqlite3
 
 import pytest
 
@@ -102,3 +103,22 @@ def test_prune_leaves_a_run_that_was_taken_up_meanwhile(tmp_path):
     store.take = take
     assert operations.prune(store, older_than=datetime.timedelta(), statuses="done") == []
     assert [info.status for info in store.runs()] == ["needs_attention"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "null", '[{"to": 99999999999999999999}]'])
+def test_one_damaged_run_holds_up_no_other(tmp_path, text):
+    """A run whose last entries are damaged in the SQLite file is listed all the same, and told as a problem."""
+    store = open_store(f"sqlite:///{tmp_path}/runs.db")
+    workflow = interrupting()
+    for run_id in ("r1", "r2"):
+        suspended(store, workflow, run_id)
+    connection = sqlite3.connect(tmp_path / "runs.db")
+    connection.execute("UPDATE writes SET entries = ? WHERE id = (SELECT max(id) FROM writes)", (text,))
+    connection.commit()
+    connection.close()
+    assert [info.run_id for info in store.runs()] == ["r2", "r1"]
+    fine, damaged = operations.resume_all(store, workflow)
+    assert fine.problem is None
+    assert damaged.report is None
+    assert "entry" in damaged.problem or "cannot be read" in damaged.problem
+    assert len(operations.check_runs(store, workflow)) == 1
