@@ -41,7 +41,6 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-operate(app)
 
 
 def run_app() -> int:
@@ -147,6 +146,9 @@ def _suspends(on_cancel: OnCancel | None, url: str | None) -> bool:
             "--on-cancel suspend needs a store, or the run could not be resumed: use --store URL", exits.USAGE
         )
     return url is not None and on_cancel is not OnCancel.ROLLBACK
+
+
+operate(app)
 
 
 @app.command()
