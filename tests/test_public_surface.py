@@ -11,6 +11,7 @@ import automa
 import automa.abc
 import automa.conformance
 import automa.errors
+import automa.operations
 import automa.stores
 import automa.testing
 import automa.wire.v0
@@ -89,6 +90,7 @@ def test_every_public_name_is_in_the_reference():
         automa.abc,
         automa.errors,
         automa.conformance,
+        automa.operations,
         automa.stores,
         automa.testing,
         automa.wire.v0,

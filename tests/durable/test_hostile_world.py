@@ -195,9 +195,7 @@ def test_no_file_descriptor_left(kind, tmp_path, opened):
 
 @pytest.mark.guarantee("G6")
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"hello", b"SQLite format 3\0 but no more", b"\0" * 4096, bytes(range(1, 251)) * 12],
-    ids=["empty", "text", "beginning", "zeros", "noise"],  # the same for each worker
+    "content", [b"", b"hello", b"SQLite format 3\0 but no more", b"\0" * 4096, bytes(range(256)) * 12]
 )
 def test_a_file_that_is_no_database_is_refused(content, tmp_path):
     """A foreign file is refused with its name, and is not changed."""

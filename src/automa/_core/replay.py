@@ -76,8 +76,7 @@ class Replay:
         self._next = 0
         self._started: dict[tuple[str, str], int] = {}
         begun = history[0]
-        if not isinstance(begun, Begun):
-            raise JournalError(f"the journal does not begin with its head, but with {_name(begun)}")
+        assert isinstance(begun, Begun)  # noqa: S101  # whoever reads a journal checks that
         self._is_foreign = begun.is_foreign
         workflow_run.report.start_time = begun.at
 
@@ -211,14 +210,12 @@ class Replay:
 
     def _after(self, known: Answered, event: object) -> BaseException | None:
         """Return what turned the run back right after a step that went well."""
-        if not isinstance(event, Success) or known.report.status is FAILED:
-            return None
         following = self._peek(1)
         if isinstance(following, Cancelled):
             return following.error
-        if isinstance(following, Requested) and following.request is Request.ROLLBACK:
+        if isinstance(event, Success) and isinstance(following, Requested):
             self._run.must_undo = True
-            return RollbackRequested(following.note or _ASKED)
+            return None if known.report.status is FAILED else RollbackRequested(following.note or _ASKED)
         return None
 
     def _lived(self, command: Deliver) -> Generator[Command, Any, object]:
@@ -337,6 +334,4 @@ def _name(record: Record) -> str:
             return f"{action} of step {path} starts"
         case Answered(path, report):
             return f"{report.action} of step {path} ended {report.status}"
-        case Ended(report):
-            return f"the run ended {report.outcome}"
-    return f"it is {type(record).__name__.lower()}"
+    return f"it has {type(record).__name__.lower()}"

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import io
 import json
-import os
-import signal
 import sys
-import time
 import traceback
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,21 +14,25 @@ import typer
 import automa
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
+from automa.cli.operating import operate
+from automa.cli.options import (
+    OnCancel,
+    OnCancelOption,
+    SecretOption,
+    StoreOption,
+    checked_url,
+    read_secrets,
+    say_how_to_go_on,
+)
+from automa.cli.output import ReportFormat, check_output, errors_in_one_line, print_report, say, write_text
 from automa.cli.targets import load_workflow
-from automa.cli.views import LiveView, PlainView, View, plain, quiet_console, report_table
+from automa.cli.watching import view_of, watch
 from automa.conformance import run_fixtures, summary
-from automa.errors import AutomaError, WireError, text_of
-from automa.wire import v0
+from automa.errors import WireError, text_of
 from automa.wire.documents import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import Console
-
-    from automa._core.reports import WorkflowReport
     from automa.conformance import Result
-    from automa.workflow import Workflow
 
 app: typer.Typer = typer.Typer(
     name="automa",
@@ -43,14 +41,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class ReportFormat(StrEnum):
-    """The forms in which a report is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
+operate(app)
 
 
 def run_app() -> int:
@@ -73,18 +64,9 @@ def run_app() -> int:
         )
     except Exception as error:  # noqa: BLE001  # what nobody foresaw must not look like an undone run
         traceback.print_exc()
-        _say(
-            f"automa: this is a defect of automa, please report it: {type(error).__name__}: {text_of(error)}"
-        )
+        say(f"automa: this is a defect of automa, please report it: {type(error).__name__}: {text_of(error)}")
         return exits.DEFECT
     return exits.SUCCEEDED
-
-
-def _say(text: str) -> None:
-    """Print a line to standard error, if anybody is there to read it."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # a callback of an option
@@ -112,33 +94,59 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="A value of the state; JSON where it reads as such."),
     ] = None,
     run_id: Annotated[str | None, typer.Option(help="The id of the run; made up unless given.")] = None,
+    store: StoreOption = None,
+    on_cancel: OnCancelOption = None,
+    secret: SecretOption = None,
     report: Annotated[ReportFormat, typer.Option(help="How the report is printed.")] = ReportFormat.TABLE,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the report to this file.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while the run goes on.")] = False,
 ) -> None:
-    """Run a workflow and print its report.
+    """Run a workflow and print its report; with a store it survives the death of the process.
 
     Exit status: 0 it succeeded, 1 it failed and was undone, 2 it failed and an undo failed too,
-    3 it failed and by its mode was not undone; 64 the command line is wrong, 65 the workflow or its
-    input cannot be used (nothing was started), 74 the report could not be written.
+    3 it failed and by its mode was not undone, 4 it needs attention otherwise, 5 it was suspended, and
+    can be resumed; 64 the command line is wrong, 65 the workflow or its input cannot be used (nothing was
+    started), 74 the report or the journal could not be written.
     """
-    try:
+    with errors_in_one_line():  # a run that has begun ends with a report, not with these
         state = _parse_values(values or [])
-        _check_output(output)
+        check_output(output)
+        resources = read_secrets(secret)
+        url = None if store is None else checked_url(store)
+        suspends = _suspends(on_cancel, url)
         workflow = load_workflow(target)
-        finished = _run_watched(workflow, state, run_id, _view(quiet=quiet))
-        _print_report(finished, report, output)
-    except (InputError, AutomaError) as error:  # a run that has begun ends with a report, not with these
-        raise _failed(error) from None
+        view = view_of(quiet=quiet)
+        finished = watch(
+            workflow,
+            view,
+            lambda: workflow.start_async(
+                state,
+                run_id=run_id,
+                store=url,
+                resources=resources,
+                observers=[view],
+                on_cancel="suspend" if suspends else "rollback",
+            ),
+            suspends=suspends,
+        )
+        say_how_to_go_on(finished, url)
+        print_report(finished, report, output)
     raise Exit(exits.of_report(finished))
 
 
-def _failed(error: InputError | AutomaError) -> Exit:
-    """Print what is wrong in one line; return what ends the command."""
-    _say(f"automa: {plain(str(error))}")
-    return Exit(error.status if isinstance(error, InputError) else exits.BAD_INPUT)
+def _suspends(on_cancel: OnCancel | None, url: str | None) -> bool:
+    """Return whether a signal suspends a run.
+
+    Raises:
+        InputError: Where it should, and the run cannot be resumed.
+    """
+    if on_cancel is OnCancel.SUSPEND and url is None:
+        raise InputError(
+            "--on-cancel suspend needs a store, or the run could not be resumed: use --store URL", exits.USAGE
+        )
+    return url is not None and on_cancel is not OnCancel.ROLLBACK
 
 
 @app.command()
@@ -157,8 +165,8 @@ def conformance(
     Exit status: 0 all passed, 1 one failed; 64 the command line is wrong, 65 there are no fixtures, or
     their manifest cannot be used, 74 the results could not be written.
     """
-    try:
-        _check_output(output)
+    with errors_in_one_line():
+        check_output(output)
         results = []
         for result in run_fixtures(folder, profile):
             results.append(result)
@@ -171,9 +179,7 @@ def conformance(
         if as_json:
             typer.echo(text)
         if output is not None:
-            _write_text(output, text + "\n")
-    except (InputError, AutomaError) as error:
-        raise _failed(error) from None
+            write_text(output, text + "\n")
     raise Exit(exits.SUCCEEDED if all(result.passed for result in results) else exits.CHECK_FAILED)
 
 
@@ -181,18 +187,6 @@ def _print_result(result: Result) -> None:
     typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.profile} {result.fixture}")
     for problem in result.problems:
         typer.echo(f"       {problem}")
-
-
-def _write_text(output: Path, text: str) -> None:
-    """Write a text to a file.
-
-    Raises:
-        InputError: Where that fails.
-    """
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{output} could not be written: {error}", exits.OUTPUT_FAILED) from None
 
 
 def _parse_values(values: list[str]) -> dict[str, Any]:
@@ -221,124 +215,3 @@ def _parse_value(text: str) -> Any:
         return text
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return text if is_number and json.dumps(value) != text else value
-
-
-def _check_output(output: Path | None) -> None:
-    """Check, before anything runs, that the report can be written.
-
-    Raises:
-        InputError: Where it cannot.
-    """
-    if output is None:
-        return
-    folder = output.parent
-    if (
-        output.is_dir()
-        or not folder.is_dir()
-        or not os.access(output if output.exists() else folder, os.W_OK)
-    ):
-        raise InputError(f"--output: {output} cannot be written", exits.USAGE)
-
-
-def _view(*, quiet: bool) -> View:
-    if quiet:
-        return View()
-    console = quiet_console(stderr=True)
-    return LiveView(console) if console.is_terminal else PlainView(console)
-
-
-class _LossyStream(io.TextIOBase):
-    """Standard error for those who must not fail where nobody reads it any more."""
-
-    def write(self, text: str) -> int:
-        """Write a text, or lose it."""
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(text)
-        return len(text)
-
-
-def _run_watched(workflow: Workflow, state: dict[str, Any], run_id: str | None, view: View) -> WorkflowReport:
-    """Run a workflow on an event loop of its own; signals cancel it, and it is undone.
-
-    What the steps print goes to standard error: standard output is the report's.
-
-    Raises:
-        AutomaError: Where it could not be started.
-    """
-
-    async def start() -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # this runs in one
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _on_signal(task.cancel, number))
-        await workflow.start_async(state, run_id=run_id, observers=[view])
-
-    with contextlib.redirect_stdout(_LossyStream()):
-        try:
-            with view:
-                asyncio.run(start())
-        except BaseException:  # an interruption: by then the run is closed, and the view has its report
-            if view.report is None:
-                raise
-        try:
-            workflow.end()
-        except Exception as error:  # noqa: BLE001  # the run has ended; its report must not be lost
-            _say(f"automa: the workflow's end() raised {type(error).__name__}: {plain(text_of(error))}")
-    assert view.report is not None  # noqa: S101  # a run ends with a report
-    return view.report
-
-
-_SIGNALS_TO_END = 3
-_SIGNALS_WITHIN = 2.0  # seconds
-
-
-def _on_signal(cancel: Callable[[], object], number: signal.Signals) -> Callable[[], None]:
-    """Return a handler that cancels the run, and ends the process when it is insisted upon."""
-    times: list[float] = []
-
-    def handle() -> None:
-        times.append(time.monotonic())
-        recent = [moment for moment in times if times[-1] - moment < _SIGNALS_WITHIN]
-        if len(recent) >= _SIGNALS_TO_END:
-            sys.stderr.write(f"automa: {number.name} {len(recent)} times: ended without undoing the rest\n")
-            sys.stderr.flush()
-            os._exit(128 + number)
-        cancel()
-        _say(f"automa: {number.name}: undoing what was done; {_SIGNALS_TO_END} in a row end at once")
-
-    return handle
-
-
-def _print_report(report: WorkflowReport, form: ReportFormat, output: Path | None) -> None:
-    """Print a report, or write it to a file; where that fails, print it so that it is not lost.
-
-    Raises:
-        InputError: Where it could not be written.
-    """
-    if output is not None:
-        try:
-            with output.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                _write_report(report, form, quiet_console(file=file, width=100, color_system=None))
-        except OSError as error:
-            _print_report(report, form, None)
-            raise InputError(
-                f"the report could not be written to {output}: {error}", exits.OUTPUT_FAILED
-            ) from None
-        return
-    try:
-        _write_report(report, form, quiet_console())
-        sys.stdout.flush()
-    except OSError as error:
-        # Python would try again at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # whoever closes the pipe has read enough
-            raise InputError(f"the report could not be printed: {error}", exits.OUTPUT_FAILED) from None
-
-
-def _write_report(report: WorkflowReport, form: ReportFormat, console: Console) -> None:
-    if form is ReportFormat.TABLE:
-        console.print(report_table(report))
-    else:
-        text = v0.to_json(report, indent=2) + "\n" if form is ReportFormat.JSON else v0.to_yaml(report)
-        console.file.write(text)

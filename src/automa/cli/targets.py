@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load_workflow(target: str) -> Workflow:
-    """Load the workflow that a target names.
+    """Load the workflow that a target names, and note in it where that was.
 
     Args:
         target: A Python file or a module, then ``:`` and the name of the workflow in it where
@@ -29,11 +29,25 @@ def load_workflow(target: str) -> Workflow:
         InputError: Where there is no such file, module or workflow, or the import fails.
     """
     source, name = _split(target)
-    module = _load_file(Path(source)) if _is_file_name(source) else _load_module(source)
-    workflows = {key: value for key, value in vars(module).items() if isinstance(value, Workflow)}
-    if name is not None:
-        return _by_name(module, source, name, workflows)
-    distinct = {id(workflow): key for key, workflow in reversed(workflows.items())}
+    is_file = _is_file_name(source)
+    module = _load_file(Path(source)) if is_file else _load_module(source)
+    name = _only_name(module, source) if name is None else name
+    workflow = _by_name(module, source, name)
+    workflow.target = f"{Path(source).resolve() if is_file else source}:{name}"
+    return workflow
+
+
+def _workflows_in(module: ModuleType) -> dict[str, Workflow]:
+    return {key: value for key, value in vars(module).items() if isinstance(value, Workflow)}
+
+
+def _only_name(module: ModuleType, source: str) -> str:
+    """Return the name of the only workflow in a module.
+
+    Raises:
+        InputError: Where there is none, or several.
+    """
+    distinct = {id(workflow): key for key, workflow in reversed(_workflows_in(module).items())}
     if not distinct:
         raise InputError(f"{source} has no workflow: assign a Workflow to a name in it")
     if len(distinct) > 1:
@@ -41,7 +55,7 @@ def load_workflow(target: str) -> Workflow:
         raise InputError(
             f"{source} has several workflows ({', '.join(names)}): name one, as in {source}:{names[0]}"
         )
-    return next(iter(workflows.values()))
+    return next(iter(distinct.values()))
 
 
 def _split(target: str) -> tuple[str, str | None]:
@@ -65,7 +79,8 @@ def _is_file_name(source: str) -> bool:
     return _exists(source) and not (Path(source) / "__init__.py").exists()  # a package is a module
 
 
-def _by_name(module: ModuleType, source: str, name: str, workflows: dict[str, Workflow]) -> Workflow:
+def _by_name(module: ModuleType, source: str, name: str) -> Workflow:
+    workflows = _workflows_in(module)
     if name in workflows:
         return workflows[name]
     if hasattr(module, name):

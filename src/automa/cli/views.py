@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from automa._core.records import Answered, Ended, Started
+from automa._core.records import Answered, Begun, Ended, Started
 from automa._core.status import Action, Outcome, Status
 from automa.errors import text_of
 
@@ -62,6 +62,11 @@ class View:
             self.answered(record.path, record.report)
         elif isinstance(record, Started):
             self.started(record)
+        elif isinstance(record, Begun):
+            self.begun(record.run_id)
+
+    def begun(self, run_id: str) -> None:
+        """Show that a journaled run has begun."""
 
     def started(self, record: Started) -> None:
         """Show that a step starts."""
@@ -82,6 +87,10 @@ class PlainView(View):
     def __init__(self, console: Console) -> None:
         self._console = console
 
+    def begun(self, run_id: str) -> None:
+        """Print the id by which the run is found again."""
+        self._console.print(f"run {run_id}", soft_wrap=True, markup=False, highlight=False)
+
     def answered(self, path: str, report: StepReport) -> None:
         """Print what a step answered."""
         self._console.print(_line(path, report), soft_wrap=True, markup=False, highlight=False)
@@ -101,6 +110,10 @@ class LiveView(View):
     def __exit__(self, *_: object) -> None:
         """Give the terminal back."""
         self._live.stop()
+
+    def begun(self, run_id: str) -> None:
+        """Leave a line with the id by which the run is found again."""
+        self._live.console.print(Text(f"run {run_id}", "dim"), soft_wrap=True)
 
     def started(self, record: Started) -> None:
         """Turn the spinner for the step that starts."""
@@ -136,9 +149,10 @@ def _reason(report: StepReport) -> str:
     return plain(f"{type(report.error).__name__}: {text_of(report.error)}")
 
 
-def report_table(report: WorkflowReport) -> RenderableType:
+def report_table(report: WorkflowReport, *, has_title: bool = True) -> RenderableType:
     """Return a report as a table with one row an action."""
-    table = Table(title=Text(plain(report.headline), "bold"), title_justify="left", caption_justify="left")
+    title = Text(plain(report.headline), "bold") if has_title else None
+    table = Table(title=title, title_justify="left", caption_justify="left")
     for column in ("action", "step", "status"):
         table.add_column(column)
     table.add_column("took", justify="right")

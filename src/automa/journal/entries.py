@@ -79,9 +79,8 @@ class EntryEncoder:
                 return {"suspended": _time(at), "error": _error(error)}
             case Resumed(at):
                 return {"resumed": _time(at)}
-            case Requested(at, request, path, note):
-                entry = {"requested": request.value, "at": _time(at)}
-                return entry | {k: v for k, v in (("path", path), ("note", note)) if v}
+        entry = {"requested": record.request.value, "at": _time(record.at)}
+        return entry | {key: value for key, value in (("path", record.path), ("note", record.note)) if value}
 
     def _answered(self, record: Answered) -> Entry:
         path, report = record.path, record.report

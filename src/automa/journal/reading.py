@@ -5,6 +5,7 @@ The walk is made again, over steps that have no functions, answered from the rec
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.commands import Append, Halt
@@ -17,7 +18,7 @@ from automa._core.secrets import Redactor
 from automa._core.state import State
 from automa._core.status import Action, Outcome
 from automa._core.steps import Step
-from automa.errors import JournalError, StoreError
+from automa.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,24 +61,21 @@ def read(history: Sequence[Record]) -> Reading:
     """Return what a history tells.
 
     Args:
-        history: The records of a run.
+        history: The records of a run, as `decode_entries` returns them.
 
     Raises:
         JournalError: Where they contradict one another.
     """
     begun = history[0]
-    if not isinstance(begun, Begun):
-        raise JournalError("the journal cannot be read: its beginning is missing")
+    assert isinstance(begun, Begun)  # noqa: S101  # whoever decodes a journal checks that
     workflow_run = _walked_again(begun, history)
     walk = replay(relay(workflow_run), workflow_run, history)
     stopped = next((each.error for each in reversed(history) if isinstance(each, Suspended)), None)
     halt = Halt(stopped or StoreError("it goes on, or its process has died"), Outcome.SUSPENDED)
     try:
-        command = next(walk)
-        if isinstance(command, Append):  # the walk would go on: it is stopped where it stands
-            walk.send(halt)
-        else:
-            walk.throw(halt)
+        command = next(walk)  # the walk would go on, with a write first: it is stopped where it stands
+        assert isinstance(command, Append)  # noqa: S101  # nothing is called before that is written
+        walk.send(halt)
         walk.send(None)
     except StopIteration:
         pass
@@ -99,7 +97,7 @@ def _walked_again(begun: Begun, history: Sequence[Record]) -> WorkflowRun:
         begun.workflow_id,
         begun.run_id,
         resources=None,
-        logger_for=_no_logger,
+        logger_for=lambda *_: logging.getLogger("automa"),
         is_heard=True,
         snapshots=begun.snapshots,
         compensates=bool,
@@ -154,7 +152,3 @@ def _at_work(history: Sequence[Record]) -> tuple[str, Action] | None:
     """Return the call that was recorded as begun, and not as ended."""
     last = next(each for each in reversed(history) if not isinstance(each, Suspended | Resumed | Requested))
     return (last.path, last.action) if isinstance(last, Started) else None
-
-
-def _no_logger(_run_id: str, _path: str) -> Any:
-    raise NotImplementedError

@@ -17,7 +17,7 @@ from automa._core.definition import part_of
 from automa._core.records import Answered, Begun, Ended, Record, Started, Topology
 from automa._core.reports import StepReport, WorkflowReport
 from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, Status
-from automa.errors import RemoteError
+from automa.errors import JournalError, RemoteError
 from automa.journal.entries import Entry, EntryDecoder, EntryEncoder
 from automa.wire import v1
 from automa.wire.journal_v1 import EXTENSION, VERSION, journal_to_json
@@ -46,6 +46,7 @@ class Fold:
         self._before: dict[str, list[Changes]] = {}
         self._nested: dict[str, tuple[Topology, ...]] = {}
         self._places: dict[str, tuple[Document, int, Document]] = {}
+        self._is_before_steps = False
         self._texts: dict[int, str] = {}  # of the outermost steps, as they were last written
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -75,25 +76,33 @@ class Fold:
                 self.document = _new_document(record)
                 self._nested = dict(_nested_in(record.steps, ""))
                 self._place(self.document, "")
+                self._is_before_steps = record.prepares
             case Started(path, action):
                 self._start(path, action)
             case Answered():
                 self._answer(record)
-            case Ended(report):
-                self._end(report)
+            case Ended():
+                self.document["cursor"] = {"phase": "done", "index": self.document["cursor"]["index"]}
 
-    def _touched(self, path: str) -> tuple[Document, int, Document] | None:
-        """Return the workflow of a step, its place in it, and the step itself, which is about to change."""
-        outermost = self._places.get(path.partition("/")[0])
-        if outermost is not None:
+    def _touched(self, path: str) -> tuple[Document, int, Document]:
+        """Return the workflow of a step, its place in it, and the step itself, which is about to change.
+
+        Raises:
+            JournalError: Where there is no such step.
+        """
+        try:
+            outermost = self._places[path.partition("/")[0]]
             self._texts.pop(id(outermost[2]), None)
-        return self._places.get(path)
+            return self._places[path]
+        except KeyError:
+            raise JournalError(
+                f"the journal cannot be read: it tells of a step {path} that it has not"
+            ) from None
 
     def _start(self, path: str, action: Action) -> None:
-        found = self._touched(path)
-        if found is None:  # the prepare of the workflow itself
+        if self._is_before_steps:  # the prepare of the workflow itself
             return
-        owner, index, step = found
+        owner, index, step = self._touched(path)
         if action is Action.ROLLBACK:
             owner["cursor"] = {"phase": "compensating", "index": index}
             return
@@ -107,25 +116,26 @@ class Fold:
             self._place(step, f"{path}/")
 
     def _answer(self, record: Answered) -> None:
-        found = self._touched(record.path)
-        if found is None:
+        if self._is_before_steps:
+            self._is_before_steps = False
             _change(self.document["shared"]["global"], record.shared)
             return
-        owner, index, step = found
+        owner, index, step = self._touched(record.path)
         if record.report.action is Action.ROLLBACK:
             self._undo(owner, index, step, record)
             return
-        shared, local = owner["shared"]["global"], self._local.setdefault(record.path, {})
+        is_nested = "cursor" in step  # its own prepare changes its own state
+        shared = (step if is_nested else owner)["shared"]["global"]
+        local = self._local.setdefault(record.path, {})
         before = {key: _to_text(shared[key]) if key in shared else None for key in record.shared or {}}
         self._before.setdefault(record.path, []).append(before)
         _change(shared, record.shared)
         _change(local, record.local)
-        is_over = record.report.action is Action.RUN or record.report.status is not Status.SUCCESS
-        if not is_over:
+        if record.report.action is Action.PREPARE and record.report.status is Status.SUCCESS:
             return
         if "steps" not in step:
             step["snapshot"] = {"local": _copy(local), "global": _copy(shared)}
-        elif "cursor" in step:
+        else:
             step["cursor"] = {"phase": "done", "index": step["cursor"]["index"]}
         step["report"] = self._report(record, step)
         if record.report.status is not Status.FAILED:
@@ -139,12 +149,10 @@ class Fold:
 
     def _undo(self, owner: Document, index: int, step: Document, record: Answered) -> None:
         for before in reversed(self._before.pop(record.path, [])):
-            _change(owner["shared"]["global"], before)
+            _change((step if "cursor" in step else owner)["shared"]["global"], before)
         if record.report.status is not Status.FAILED:
             step["state"] = "compensated"
-        report = step.get("report")
-        if report is not None:
-            report["rollback"] = self._report(record, step, is_rollback=True)
+        step["report"]["rollback"] = self._report(record, step, is_rollback=True)
         owner["cursor"] = {"phase": "compensating", "index": max(index - 1, 0)}
         if "steps" in step:
             step["cursor"] = {"phase": "done", "index": step["cursor"]["index"]}
@@ -160,10 +168,6 @@ class Fold:
             if children:
                 node["steps"] = [_copy(child) for child in children]
         return node
-
-    def _end(self, report: WorkflowReport) -> None:
-        if not report.is_stopped:
-            self.document["cursor"] = {"phase": "done", "index": self.document["cursor"]["index"]}
 
     def _place(self, owner: Document, prefix: str) -> None:
         """Note where the steps of a workflow are: the workflow, the place in it, and the step itself."""

@@ -25,6 +25,7 @@ from automa.stores.times import time_of_entry, to_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
 _APPLICATION_ID = 0x61746F6D  # "atom": so that no other application's file is taken for ours
 _SCHEMA_VERSION = 1
@@ -361,9 +362,9 @@ class SqliteStore:
 
     def _info(self, row: Sequence[Any]) -> RunInfo:
         row_id, workflow_id, run_id, status, created, owner, last = row
-        updated = max(map(time_of_entry, json.loads(last)), default=created) if last else created
-        is_owned = self._is_owned(row_id, owner)
-        return RunInfo(workflow_id, run_id, status, to_datetime(created), to_datetime(updated), is_owned)
+        began = to_datetime(created)
+        updated = _last_time(last) or began
+        return RunInfo(workflow_id, run_id, status, began, updated, self._is_owned(row_id, owner))
 
     def _check_file(self) -> None:
         if self._pid != os.getpid():
@@ -400,6 +401,15 @@ def _find(connection: sqlite3.Connection, workflow_id: str, run_id: str) -> _Row
         "SELECT id, status, owner, epoch FROM runs WHERE workflow = ? AND run = ?", (workflow_id, run_id)
     ).fetchone()
     return None if row is None else _Row(*row)
+
+
+def _last_time(text: str | None) -> datetime | None:
+    """Return the latest time that entries tell; None where they are damaged: a list tells of all runs."""
+    try:
+        times = [time_of_entry(entry) for entry in json.loads(text or "")]
+        return to_datetime(max(times))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return None
 
 
 def _range(row_id: int) -> tuple[int, int]:

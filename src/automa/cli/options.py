@@ -1,0 +1,147 @@
+"""Options that several commands have, and what they mean."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automa._core.secrets import Secret
+from automa.cli import exits
+from automa.cli.exits import InputError
+from automa.cli.output import say
+from automa.stores import open_store
+
+if TYPE_CHECKING:
+    from automa._core.protocols import Store
+    from automa._core.reports import WorkflowReport
+
+
+class OnCancel(StrEnum):
+    """What a signal means for a run."""
+
+    SUSPEND = "suspend"
+    ROLLBACK = "rollback"
+
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="AUTOMA_STORE",
+        help="Where runs are journaled: sqlite:///PATH or file:DIR.",
+    ),
+]
+WorkflowOption = Annotated[
+    str | None,
+    typer.Option("--workflow", metavar="ID", help="The id of the workflow, where several have such a run."),
+]
+FileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--file", metavar="FILE[:NAME]", help="Where the workflow is; by default where it was at the start."
+    ),
+]
+OnCancelOption = Annotated[
+    OnCancel | None,
+    typer.Option(help="What a signal means: stop, to be resumed (by default with a store), or undo."),
+]
+SecretOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME=env:VAR|file:PATH",
+        help="A secret for ctx.resources, from the environment or a file; never written down.",
+    ),
+]
+
+
+def checked_url(url: str | None) -> str:
+    """Return the URL of a store that was given, and outlives the command.
+
+    Raises:
+        InputError: Where there is none.
+    """
+    if not url:
+        raise InputError("no store is given: use --store URL, or set AUTOMA_STORE", exits.USAGE)
+    if url.startswith("memory:"):
+        raise InputError(f"--store {url} ends with this command: use sqlite:///PATH or file:DIR", exits.USAGE)
+    return url
+
+
+def open_existing(url: str | None) -> Store:
+    """Open a store that is there: a mistyped URL must not make a new one.
+
+    Raises:
+        InputError: Where there is none.
+        StoreError: Where it cannot be used.
+    """
+    url = checked_url(url)
+    scheme, _, rest = url.partition("?")[0].partition(":")
+    path = Path(rest.removeprefix("///") if scheme == "sqlite" else rest.removeprefix("//"))
+    if scheme in {"sqlite", "file"} and rest.strip("/") and not os.path.lexists(path):
+        raise InputError(f"there is no store at {path}: check --store {url}", exits.STORE_FAILED)
+    return open_store(url)
+
+
+def read_secrets(options: list[str] | None) -> dict[str, Secret]:
+    """Return the secrets that ``--secret`` options name; a file's last line end is not part of one.
+
+    Raises:
+        InputError: Where one is not of the form told, or cannot be read; its text is not in the message.
+    """
+    secrets: dict[str, Secret] = {}
+    for option in options or []:
+        name, _, source = option.partition("=")
+        kind, colon, place = source.partition(":")
+        if not name or kind not in {"env", "file"} or not colon or not place:
+            raise InputError(f"--secret {name or '?'}: expected NAME=env:VAR or NAME=file:PATH", exits.USAGE)
+        if name in secrets:
+            raise InputError(f"--secret {name} is given twice", exits.USAGE)
+        secrets[name] = Secret(_from_environment(name, place) if kind == "env" else _from_file(name, place))
+    return secrets
+
+
+def _from_environment(name: str, variable: str) -> str:
+    try:
+        return os.environ[variable]
+    except KeyError:
+        raise InputError(f"--secret {name}: the environment has no {variable}", exits.USAGE) from None
+
+
+def _from_file(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(f"--secret {name}: {path} cannot be read: {why}", exits.USAGE) from None
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_age(text: str) -> timedelta:
+    """Return the age that a text such as ``30d`` tells.
+
+    Raises:
+        InputError: Where it tells none.
+    """
+    match = re.fullmatch(r"(\d{1,6})([smhdw])", text)
+    if match is None:
+        raise InputError(
+            f"--older-than {text!r}: expected a number and one of s, m, h, d, w, as in 30d", exits.USAGE
+        )
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def say_how_to_go_on(report: WorkflowReport, url: str | None) -> None:
+    """Tell how to carry on a run that has stopped."""
+    if report.is_stopped and url:
+        say(f"automa: to go on: automa resume {report.run_id} --store {shlex.quote(url)}")

@@ -1,0 +1,167 @@
+"""How runs in a store are told: as lines, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from automa._core.records import (
+    Answered,
+    Begun,
+    Cancelled,
+    Ended,
+    Requested,
+    Resumed,
+    Started,
+    Suspended,
+)
+from automa._core.status import Outcome
+from automa.cli.output import standard_output
+from automa.cli.views import plain, quiet_console, report_table
+from automa.errors import text_of
+from automa.journal.journal import RUNNING
+from automa.wire import v0
+from automa.wire.documents import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from automa._core.protocols import RunInfo
+    from automa._core.records import Record
+    from automa.journal.reading import Reading
+
+INTERRUPTED = "interrupted"
+"""How a run is shown that has not ended, and that nobody who is alive carries on."""
+
+
+def shown_status(info: RunInfo) -> str:
+    """Return how a run stands."""
+    return INTERRUPTED if info.status == RUNNING and not info.is_owned else info.status
+
+
+def run_to_dict(info: RunInfo) -> dict[str, Any]:
+    """Return a run in a list as JSON values."""
+    return {
+        "run_id": info.run_id,
+        "workflow_id": info.workflow_id,
+        "status": shown_status(info),
+        "created": format_time(info.created),
+        "updated": format_time(info.updated),
+        "is_owned": info.is_owned,
+    }
+
+
+def table_of(infos: Sequence[RunInfo], now: datetime) -> str:
+    """Return runs as lines: columns as wide as they must be, so that no id is cut off."""
+    rows = [("RUN", "WORKFLOW", "STATUS", "AGE", "UPDATED")]
+    rows += [
+        (
+            plain(info.run_id),
+            plain(info.workflow_id),
+            shown_status(info),
+            age_of(now - info.created),
+            format_time(info.updated, 0),
+        )
+        for info in infos
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+
+
+def age_of(age: timedelta) -> str:
+    """Return an age in the largest unit of which it has one."""
+    seconds = max(0, int(age.total_seconds()))
+    return next((f"{seconds // size}{unit}" for unit, size in _UNITS if seconds >= size), f"{seconds}s")
+
+
+def to_json(info: RunInfo, reading: Reading, entries: list[dict[str, Any]]) -> str:
+    """Return what a journal tells as JSON."""
+    at_work = reading.at_work
+    document = {
+        "run_id": info.run_id,
+        "workflow_id": info.workflow_id,
+        "status": shown_status(info),
+        "report": v0.to_dict(reading.report),
+        "states": {path: state.name.lower() for path, state in reading.states.items()},
+        "shared": reading.shared,
+        "at_work": None if at_work is None else {"path": at_work[0], "action": at_work[1].value},
+        "records": entries,
+    }
+    return json.dumps(document, indent=2)
+
+
+def print_run(info: RunInfo, reading: Reading, history: Sequence[Record]) -> None:
+    """Print what a journal tells.
+
+    Args:
+        info: The run in the list of runs.
+        reading: What its journal tells.
+        history: The records that are told each; none, where they are not wanted.
+
+    Raises:
+        InputError: Where it cannot be printed.
+    """
+    lines = ["", "steps:"]
+    lines += [f"  {path}  {_state_of(path, reading)}" for path in reading.states]
+    lines += ["state:", f"  {json.dumps(reading.shared)}"]
+    if history:
+        lines += ["records:", *(f"  {_record_line(record)}" for record in history)]
+    console = quiet_console()
+    with standard_output("the answer"):
+        console.print(plain(_headline(info, reading)), soft_wrap=True, markup=False, highlight=False)
+        console.print(report_table(reading.report, has_title=False))
+        console.print(plain("\n".join(lines)), soft_wrap=True, markup=False, highlight=False)
+
+
+def _headline(info: RunInfo, reading: Reading) -> str:
+    if reading.is_done:
+        return reading.report.headline
+    status = shown_status(info)
+    doing = "" if reading.at_work is None else f", at work: {reading.at_work[1]} {reading.at_work[0]}"
+    why = f": {_reason(reading.report.error)}" if status == Outcome.SUSPENDED else ""
+    return f"workflow {info.workflow_id!r} is {status.replace('_', ' ')}{doing}{why}"
+
+
+def _state_of(path: str, reading: Reading) -> str:
+    state = reading.states[path].name.lower().replace("_", " ")
+    if reading.at_work is None or reading.at_work[0] != path:
+        return state
+    return f"{state}, at work: {reading.at_work[1]}"
+
+
+def _reason(error: BaseException | None) -> str:
+    return "" if error is None else f"{type(error).__name__}: {text_of(error)}"
+
+
+def _record_line(record: Record) -> str:
+    at, text = _told(record)
+    return f"{'' if at is None else format_time(at):<27}  {text}"
+
+
+def _told(record: Record) -> tuple[datetime | None, str]:  # noqa: PLR0911  # one for each kind of record
+    """Return when a record was made, and what it tells."""
+    match record:
+        case Begun():
+            return record.at, f"begun{'' if record.target is None else f' by {record.target}'}"
+        case Started(path, action, at):
+            return at, f"{action} {path}"
+        case Answered(path, report):
+            why = _reason(report.error) or report.detail or ""
+            return report.end_time, f"{report.action} {path} {report.status}{why and f'  {why}'}"
+        case Cancelled(path, error):
+            return None, f"turned back after {path}: {_reason(error)}"
+        case Ended(report):
+            return report.end_time, f"ended {report.outcome}"
+        case Suspended(at, error):
+            return at, f"suspended: {_reason(error)}"
+        case Resumed(at):
+            return at, "resumed"
+        case Requested(at, request, path, note):
+            of_what = "" if path is None else f" {path}"
+            return at, f"asked for: {request}{of_what}{note and f', {note!r}'}"
