@@ -172,7 +172,7 @@ def test_nothing_but_our_errors_comes_of_a_file_that_was_changed(seed, opened, t
     store = opened("file")
     stopped_run(store)
     path = tmp_path / "runs" / "w-r.journal"
-    whole, chance = path.read_bytes(), random.Random(seed)  # noqa: S311  # no cryptography
+    whole, chance = path.read_bytes(), random.Random(seed)  # no cryptography
     entries = json.loads(whole)["x-automa"]["entries"]
     for number in range(60):
         if number % 2:
@@ -193,7 +193,7 @@ def test_nothing_but_our_errors_comes_of_a_file_that_was_changed(seed, opened, t
 @pytest.mark.parametrize("seed", range(10))
 def test_nothing_but_our_errors_comes_of_entries_that_were_changed(seed, opened, tmp_path):
     """Entries dropped, doubled, swapped or mangled at random: a resume refuses with an AutomaError, or carries on."""
-    store, chance = opened("sqlite"), random.Random(seed)  # noqa: S311  # no cryptography
+    store, chance = opened("sqlite"), random.Random(seed)  # no cryptography
     stopped_run(store)
     entries = store.load("w", "r")
     with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as connection:

@@ -106,7 +106,7 @@ def check_ledger(lines, steps, ending, kills):
 def test_kills_at_random_moments_change_nothing(kind, ending, tmp_path):
     """Processes killed at any moment and resumed leave each effect once, but for the one in flight, and the same report."""
     wanted, steps = KILLS // len(CASES), STEPS[kind]
-    chance = random.Random(f"{kind} {ending}")  # noqa: S311  # no cryptography
+    chance = random.Random(f"{kind} {ending}")  # no cryptography
     report = (
         f"{'succeeded' if ending == 'success' else 'undone'} {steps * (1 if ending == 'success' else 2)}\n"
     )
