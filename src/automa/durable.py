@@ -11,7 +11,7 @@ from automa._core.status import Outcome
 from automa.errors import RunNotFoundError, RunRequestError
 from automa.journal.entries import EntryEncoder, decode_entries
 from automa.journal.fit import check_fit, topology_of
-from automa.journal.journal import RUNNING, Journal
+from automa.journal.journal import RETENTIONS, RUNNING, Journal
 from automa.journal.reading import Reading, read
 from automa.stores.urls import open_store
 
@@ -51,14 +51,18 @@ def begun(definition: Definition, run_id: str, state: State, target: str | None)
     )
 
 
-def take(store: Store, definition: Definition, run_id: str) -> Taken:
+def take(store: Store, definition: Definition, run_id: str, retention: str) -> Taken:
     """Take up a run, after its journal has been read and compared with the definition.
+
+    One that has ended is not taken; it is deleted where its process has died before it could be.
 
     Raises:
         AutomaError: Where that cannot be; nothing was changed.
     """
     history = _load(store, definition, run_id)
     if is_done(history):
+        if read(history).report.outcome in RETENTIONS[retention]:
+            store.take(definition.id, run_id).delete()
         return Taken(history, None)
     lease = store.take(definition.id, run_id)
     try:

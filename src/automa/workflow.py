@@ -502,7 +502,7 @@ class Workflow:
         opened = durable.open_store(store)
         listeners = Listeners((*self._observers, *observers), self._logger, _checked_run_id(run_id))
         try:
-            history, lease = durable.take(opened, self._definition, run_id)
+            history, lease = durable.take(opened, self._definition, run_id, self.retention)
         except RunNotFoundError:
             if missing == "error":
                 raise

@@ -688,6 +688,39 @@ def test_retention(retention, kept):
     assert {info.run_id for info in store.runs()} == kept
 
 
+def test_what_was_to_be_deleted_is_deleted_by_the_next_resume():
+    """A process that died between the end of a run and the deletion of its journal leaves it to the next one."""
+
+    class DiesBeforeDeletion(MemoryStore):
+        def give_back(self, lease, key, *, delete=False):
+            super().give_back(lease, key)
+            if delete:
+                raise Died
+
+    store = DiesBeforeDeletion()
+    workflow = Workflow("w", [Step("a")], retention="delete_on_success")
+    with pytest.raises(Died):
+        workflow.start(run_id="r", store=store)
+    store.give_back = lambda lease, key, delete=False: MemoryStore.give_back(store, lease, key, delete=delete)
+    assert workflow.resume("r", store).outcome is Outcome.SUCCEEDED
+    assert list(store.runs()) == []
+
+
+def test_a_deletion_that_fails_does_not_hide_the_report():
+    """The run has ended; its journal is deleted another time."""
+
+    class KeepsAll(MemoryStore):
+        def give_back(self, lease, key, *, delete=False):
+            if delete:
+                raise StoreError("read-only")
+            super().give_back(lease, key)
+
+    store = KeepsAll()
+    report = Workflow("w", [Step("a")], retention="delete_on_success").start(run_id="r", store=store)
+    assert report.outcome is Outcome.SUCCEEDED
+    assert [info.status for info in store.runs()] == ["succeeded"]
+
+
 def test_observers_of_a_resumed_run_are_given_its_history():
     """One with a method resumed gets the records so far at once; then all hear what is new."""
     store, _, build = in_doubt()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from automa._core.commands import Halt
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 RUNNING = "running"
 """The status of a run that has not ended: it is going on, or its process has died."""
 
-RETENTIONS = {
+RETENTIONS: dict[str, tuple[Outcome, ...]] = {
     "retain": (),
     "delete_on_success": (Outcome.SUCCEEDED,),
     "delete_on_done": (Outcome.SUCCEEDED, Outcome.UNDONE, Outcome.FAILED),
@@ -64,7 +65,8 @@ class Journal:
         self._first.clear()
         last = records[-1] if records else None
         if isinstance(last, Ended) and last.report.outcome in self._deletes:
-            self._lease.delete()
+            with contextlib.suppress(StoreError):  # the run has ended all the same; a resume deletes it
+                self._lease.delete()
         return None
 
     def close(self) -> None:

@@ -45,8 +45,8 @@ class FileStore:
     def __init__(self, folder: str | Path, *, durability: str = "power") -> None:
         if durability not in {"power", "process"}:
             raise StoreError(f"durability is 'power' or 'process', not {durability!r}")
-        self.folder = Path(folder).absolute()
-        self._syncs = durability == "power"
+        self.folder: Path = Path(folder).absolute()
+        self._syncs: bool = durability == "power"
         self._locks = self.folder / ".locks"
         with _as_store_error(self.folder):
             self._identity = FileIdentity.of_new_folder(self.folder)

@@ -52,7 +52,7 @@ class SqliteStore:
     def __init__(self, path: str | Path, *, durability: str = "power") -> None:
         if durability not in _SYNCHRONOUS:
             raise StoreError(f"durability is 'power' or 'process', not {durability!r}")
-        self.path = Path(path).absolute()
+        self.path: Path = Path(path).absolute()
         self._pid = os.getpid()
         self._owners = self.path.with_name(self.path.name + ".owners")
         self._owner = self._new_owner()
@@ -460,14 +460,15 @@ class _Job:
 class _SqliteLease:
     """A run that this store owns; see `automa.abc.Lease`."""
 
-    row_id = 0
-    epoch = 1
-    status = ""
-    last = 0
+    row_id: int = 0
+    epoch: int = 1
+    status: str = ""
+    last: int = 0
 
     def __init__(self, store: SqliteStore, workflow_id: str, run_id: str) -> None:
         self._store = store
-        self.workflow_id, self.run_id = workflow_id, run_id
+        self.workflow_id: str = workflow_id
+        self.run_id: str = run_id
 
     def append(self, entries: Sequence[dict[str, Any]], status: str) -> None:
         if self.row_id:
