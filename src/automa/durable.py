@@ -10,7 +10,7 @@ from automa._core.runs import StepState
 from automa._core.status import Outcome
 from automa.errors import RunNotFoundError, RunRequestError
 from automa.journal.entries import EntryEncoder, decode_entries
-from automa.journal.fit import check_fit, topology_of
+from automa.journal.fit import check_fit, topology_of, without_undo
 from automa.journal.journal import RETENTIONS, RUNNING, Journal
 from automa.journal.reading import Reading, read
 from automa.stores.urls import open_store
@@ -48,6 +48,7 @@ def begun(definition: Definition, run_id: str, state: State, target: str | None)
         state.clone(),
         target,
         prepares=definition.prepare is not None,
+        without_undo=without_undo(definition),
     )
 
 

@@ -14,6 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
+from automa._core.runs import StepState
 from automa._core.status import Outcome
 from automa.durable import load_history, open_store
 from automa.errors import (
@@ -25,8 +26,9 @@ from automa.errors import (
     WorkflowDefinitionError,
     text_of,
 )
-from automa.journal.fit import differences
+from automa.journal.fit import differences, missing_undos
 from automa.journal.journal import RUNNING
+from automa.journal.reading import read
 from automa.journal.spec import Fold
 from automa.workflow import Workflow
 
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from automa._core.protocols import RunInfo, Store
-    from automa._core.records import Begun
     from automa._core.reports import WorkflowReport
+    from automa.journal.reading import Reading
 
     Workflows = Workflow | Iterable[Workflow]
 
@@ -292,12 +294,24 @@ def _problems(store: Store, info: RunInfo, workflow: Workflow) -> tuple[str, ...
     if info.status == UNREADABLE:
         return ("its journal cannot be read",)
     try:
-        begun: Begun = load_history(store, info.workflow_id, info.run_id)[0]  # type: ignore[assignment]  # it is the first
+        reading = read(load_history(store, info.workflow_id, info.run_id))
     except RunNotFoundError:  # it has ended meanwhile, and was deleted
         return ()
     except JournalError as error:
         return (text_of(error),)
-    return tuple(differences(begun, workflow.definition))
+    found = differences(reading.begun, workflow.definition)
+    missing = missing_undos(reading.begun, workflow.definition, _executed(reading))
+    return (*found, *(f"step {path} was run with an undo, and has none any more" for path in missing))
+
+
+def _executed(reading: Reading) -> list[str]:
+    """Return the steps that a way back would undo."""
+    at_work = {reading.at_work[0]} if reading.at_work else set()
+    stands = {path for path, state in reading.states.items() if state in _STANDING}
+    return [path for path in reading.states if path in stands | at_work]
+
+
+_STANDING = (StepState.COMPLETED, StepState.FAILED)
 
 
 def export_run(store: str | Store, workflow_id: str, run_id: str) -> dict[str, Any]:

@@ -122,3 +122,24 @@ def test_one_damaged_run_holds_up_no_other(tmp_path, text):
     assert damaged.report is None
     assert "entry" in damaged.problem or "cannot be read" in damaged.problem
     assert len(operations.check_runs(store, workflow)) == 1
+
+
+def test_check_tells_of_an_undo_that_is_gone():
+    """A step that was run, or was at work, with an undo, and has none in the new definition, is named."""
+
+    def stops():
+        raise KeyboardInterrupt
+
+    def build(undo):
+        inner = Workflow("in", [Step("x", undo=undo), Step("never")])
+        return Workflow("w", [inner, Step("b", run=stops, undo=undo), Step("c", undo=undo)])
+
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt):
+        build(lambda: None).start(run_id="r", store=store)
+    assert [check.problems for check in operations.check_runs(store, build(lambda: None))] == [()]
+    (check,) = operations.check_runs(store, build(None))
+    assert check.problems == (
+        "step in/x was run with an undo, and has none any more",
+        "step b was run with an undo, and has none any more",
+    )

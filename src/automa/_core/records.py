@@ -42,6 +42,7 @@ class Begun(NamedTuple):
         state: The first values of the shared state.
         target: Where the workflow was found, ``FILE[:NAME]``, if it was started from the command line.
         prepares: Whether the workflow has a prepare of its own.
+        without_undo: The paths of the steps that had no undo.
         is_foreign: Whether the journal was begun by another implementation, which records less.
     """
 
@@ -55,6 +56,7 @@ class Begun(NamedTuple):
     state: dict[str, Any]
     target: str | None = None
     prepares: bool = False
+    without_undo: tuple[str, ...] = ()
     is_foreign: bool = False
 
 

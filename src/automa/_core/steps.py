@@ -157,6 +157,11 @@ class Step:
         self._note_async()
         return function
 
+    @property
+    def has_undo(self) -> bool:
+        """Whether anything is called to take the work back."""
+        return self._rollback_function is not None or type(self).rollback is not Step.rollback
+
     def function_of(self, action: Action) -> StepFunction | None:
         """Return the user's function that the default controller of an action calls."""
         return self._rollback_function if action is ROLLBACK else self._run_function

@@ -149,6 +149,8 @@ def _begun(record: Begun) -> Entry:
         entry["target"] = record.target
     if record.prepares:
         entry["prepares"] = True
+    if record.without_undo:
+        entry["no_undo"] = list(record.without_undo)
     if record.is_foreign:
         entry["foreign"] = True
     return entry
@@ -226,6 +228,7 @@ def _read_begun(entry: Entry, place: str) -> Begun:
         field(entry, "state", dict, place),
         expect(entry.get("target"), (str, type(None)), f"{place}.target"),
         expect(entry.get("prepares", False), bool, f"{place}.prepares"),
+        tuple(map(str, expect(entry.get("no_undo", []), list, f"{place}.no_undo"))),
         expect(entry.get("foreign", False), bool, f"{place}.foreign"),
     )
 

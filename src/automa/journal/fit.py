@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from automa._core.records import Topology
+from automa._core.steps import Step
 from automa.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from automa._core.definition import Definition
     from automa._core.records import Begun
@@ -20,6 +21,29 @@ def topology_of(definition: Definition) -> tuple[Topology, ...]:
         Topology(entry.id, None if entry.nested is None else topology_of(entry.nested))
         for entry in definition.entries
     )
+
+
+def without_undo(definition: Definition, prefix: str = "") -> tuple[str, ...]:
+    """Return the paths of the steps that have no undo, at any depth."""
+    paths: list[str] = []
+    for step, _, part, nested in definition.entries:
+        if nested is not None:
+            paths += without_undo(nested, f"{prefix}{part}/")
+        elif isinstance(step, Step) and not step.has_undo:
+            paths.append(prefix + part)
+    return tuple(paths)
+
+
+def missing_undos(begun: Begun, definition: Definition, executed: Iterable[str]) -> list[str]:
+    """Return those of the executed steps that had an undo, and have none in this definition.
+
+    Args:
+        begun: The first record of the run.
+        definition: The workflow as it is now.
+        executed: The paths of the steps that would be undone.
+    """
+    gone = set(without_undo(definition)) - set(begun.without_undo)
+    return [] if begun.is_foreign else [path for path in executed if path in gone]
 
 
 def differences(begun: Begun, definition: Definition) -> list[str]:

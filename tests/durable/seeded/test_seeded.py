@@ -46,3 +46,10 @@ def test_no_bug_is_tried_twice():
     """Bugs have names of their own, and at least twelve of them are tried each time."""
     assert len({bug.name for bug in BUGS}) == len(BUGS)
     assert sum(not bug.is_slow for bug in BUGS) >= 12
+
+
+def test_the_list_in_the_documentation_is_the_real_one():
+    """docs/explanation/seeded-bugs.md has each bug, with what it breaks, and no other."""
+    page = (ROOT / "docs" / "explanation" / "seeded-bugs.md").read_text("utf-8")
+    rows = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| ") and "tests/" in line]
+    assert rows == [[f"| {bug.name}", bug.guarantee] for bug in BUGS]
