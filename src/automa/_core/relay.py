@@ -20,6 +20,7 @@ from automa._core.records import Answered, Cancelled, Ended, Request, Requested,
 from automa._core.reports import StepReport
 from automa._core.results import as_journaled
 from automa._core.runs import Committed, StepRun, StepState, WorkflowRun
+from automa._core.standing import first_undo_error, has_failed_undo, is_untouched, redo_changes
 from automa._core.status import (
     FAILED,
     PREPARE,
@@ -401,7 +402,7 @@ def _undo_nested(
     nested.report.start_time = report.start_time
     yield from _carry(nested, len(nested.steps) - 1, Failure(nested.report, sent.error))
     report.workflow = nested.report
-    error = _first_undo_error(nested)
+    error = first_undo_error(nested)
     nested.undo_failed = error is not None
     if error is not None:
         nested.report.close(Status.FAILED, Outcome.NEEDS_ATTENTION)
@@ -462,7 +463,7 @@ def _stop_if_suspended(run: Run) -> None:
 def _undo_more(workflow_run: WorkflowRun, request: Requested) -> Generator[Command, Any, None]:
     """Do what an operator has asked of a run that had ended: go back once more, over what still stands."""
     run = workflow_run.run
-    _redo_changes(workflow_run)
+    redo_changes(workflow_run)
     run.request, workflow_run.is_undone = request, True
     if workflow_run.first_error is None:
         workflow_run.first_error = RollbackRequested(request.note or "asked for by an operator")
@@ -472,21 +473,11 @@ def _undo_more(workflow_run: WorkflowRun, request: Requested) -> Generator[Comma
     workflow_run.undo_failed = has_failed_undo(workflow_run)
 
 
-def _redo_changes(workflow_run: WorkflowRun) -> None:
-    """Give the state what each step had left, where it was taken back: going back takes it back again."""
-    for step_run in workflow_run.steps:
-        if step_run.is_reverted:
-            workflow_run.shared.redo(step_run.delta)
-            step_run.is_reverted = False
-        if step_run.nested is not None:
-            _redo_changes(step_run.nested)
-
-
 def _as_requested(
     workflow_run: WorkflowRun, step_run: StepRun, sent: Failure, request: Requested
 ) -> Onward | None:
     """Pass by a step that a request does not touch, or mark it; return None where it is to be undone."""
-    if _is_untouched(step_run, request):
+    if is_untouched(step_run, request):
         _restore(workflow_run, step_run)
         return step_run.index - 1, sent
     if request.request is not Request.MARK_UNDONE or step_run.path != request.path:
@@ -497,45 +488,6 @@ def _as_requested(
     step_run.state = StepState.COMPENSATED
     _record(workflow_run, step_run, failure, None, _restore(workflow_run, step_run))
     return _after_rollback(workflow_run, step_run, failure)
-
-
-def _is_untouched(step_run: StepRun, request: Requested) -> bool:
-    if step_run.state is StepState.COMPENSATION_FAILED:
-        if step_run.nested is None:
-            return step_run.path != request.path
-        inside = request.path is not None and request.path.startswith(f"{step_run.path}/")
-        return not inside and not _has_standing(step_run.nested)
-    return step_run.state not in _STANDING
-
-
-_STANDING = (StepState.COMPLETED, StepState.FAILED)
-
-
-def _has_standing(workflow_run: WorkflowRun) -> bool:
-    """Whether a step, at any depth, was run and not taken back yet."""
-    return any(
-        step_run.state in _STANDING or (step_run.nested is not None and _has_standing(step_run.nested))
-        for step_run in workflow_run.steps
-    )
-
-
-def has_failed_undo(workflow_run: WorkflowRun) -> bool:
-    """Whether the undo of a step has failed, and nobody has seen to it since."""
-    return any(step_run.state is StepState.COMPENSATION_FAILED for step_run in workflow_run.steps)
-
-
-def _first_undo_error(workflow_run: WorkflowRun) -> BaseException | None:
-    """Return why an undo has failed on this way back, or on an earlier one and still stands so; or None."""
-    errors = workflow_run.report.rollback_errors
-    return errors[0] if errors else _undo_error_of(workflow_run)
-
-
-def _undo_error_of(workflow_run: WorkflowRun) -> BaseException | None:
-    """Return why an undo has failed to which nobody has seen since, maybe on an earlier way back; or None."""
-    for step_run in reversed(workflow_run.steps):
-        if step_run.state is StepState.COMPENSATION_FAILED:
-            return step_run.undo_error if step_run.nested is None else _undo_error_of(step_run.nested)
-    return None
 
 
 def _after_rollback(workflow_run: WorkflowRun, step_run: StepRun, event: Failure) -> Onward:

@@ -298,7 +298,7 @@ BUGS = [
     Bug(
         "the error of an undo is looked for on the present way back alone",
         "G10",
-        "_core/relay.py",
+        "_core/standing.py",
         """    return errors[0] if errors else _undo_error_of(workflow_run)
 """,
         """    return errors[0] if errors or has_failed_undo(workflow_run) else None
