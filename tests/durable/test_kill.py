@@ -16,7 +16,7 @@ from automa.stores import FileStore, SqliteStore
 from automa.stores.urls import open_store
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("AUTOMA_KILLS", "200" if os.environ.get("AUTOMA_SOAK") else "60"))
+KILLS = int(os.environ.get("AUTOMA_KILLS", "2000" if os.environ.get("AUTOMA_SOAK") else "200"))
 """How many processes are killed in all."""
 
 CASES = [(kind, ending) for kind in ("file", "sqlite") for ending in ("success", "rollback")]

@@ -256,22 +256,23 @@ def _read_answered(
 ) -> Answered:
     path, action = field(entry, "answered", str, place), _read_action(entry, place)
     report = StepReport(_id_of(path), action)
-    report.status = documents.word(Status, entry.get("status", Status.SUCCESS), f"{place}.status")
+    report.status = Status.SUCCESS
+    if "status" in entry:
+        report.status = documents.word(Status, entry["status"], f"{place}.status")
     began = started.get((path, action))
     report.start_time = _read_time(entry, "from", place) if "from" in entry else began
     report.end_time = _read_time(entry, "to", place)
-    report.detail = expect(entry.get("detail"), (str, type(None)), f"{place}.detail")
-    report.error = _read_error(entry, place) if "error" in entry else None
+    if "detail" in entry:
+        report.detail = expect(entry["detail"], str, f"{place}.detail")
+    if "error" in entry:
+        report.error = _read_error(entry, place)
     report.result = entry.get("result")
-    for name, value in expect(entry.get("metadata", {}), dict, f"{place}.metadata").items():
-        report.metadata[name] = value if isinstance(value, str) else base64.b64decode(value["bytes"])
-    return Answered(
-        path,
-        report,
-        _read_changes(entry, "shared", place),
-        _read_changes(entry, "local", place),
-        expect(entry.get("back"), (bool, type(None)), f"{place}.back"),
-    )
+    if "metadata" in entry:
+        for name, value in expect(entry["metadata"], dict, f"{place}.metadata").items():
+            report.metadata[name] = value if isinstance(value, str) else base64.b64decode(value["bytes"])
+    goes_back = expect(entry["back"], bool, f"{place}.back") if "back" in entry else None
+    shared, local = _read_changes(entry, "shared", place), _read_changes(entry, "local", place)
+    return Answered(path, report, shared, local, goes_back)
 
 
 def _id_of(path: str) -> str:
@@ -280,7 +281,9 @@ def _id_of(path: str) -> str:
 
 
 def _read_action(entry: Entry, place: str) -> Action:
-    return documents.word(Action, entry.get("action", Action.RUN), f"{place}.action")
+    if "action" not in entry:
+        return Action.RUN
+    return documents.word(Action, entry["action"], f"{place}.action")
 
 
 def _read_time(entry: Entry, key: str, place: str) -> datetime | None:
@@ -296,11 +299,13 @@ def _read_error(entry: Entry, place: str) -> BaseException:
 
 
 def _read_changes(entry: Entry, name: str, place: str) -> Changes | None:
+    if name not in entry and f"{name}_gone" not in entry:
+        return None
     values = expect(entry.get(name, {}), dict, f"{place}.{name}")
     gone = expect(entry.get(f"{name}_gone", []), list, f"{place}.{name}_gone")
     changes: Changes = {key: json.dumps(value, separators=(",", ":")) for key, value in values.items()}
     changes |= dict.fromkeys(gone)
-    return changes or None
+    return changes
 
 
 def _read_cancelled(entry: Entry, place: str) -> Cancelled:

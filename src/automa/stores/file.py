@@ -64,7 +64,6 @@ class FileStore:
             try:
                 if os.path.lexists(path):  # its owner was quicker, and has ended since
                     raise run_exists(workflow_id, run_id)  # noqa: TRY301
-                self._sweep(path)
                 return _FileLease(self, path, lock, Fold())
             except BaseException:
                 lock.release()
@@ -127,7 +126,7 @@ class FileStore:
         Raises:
             StoreError: Where that fails; the old file is still there then.
         """
-        temporary = f"{self.folder}/.{path.name}.{os.getpid()}.tmp"
+        temporary = self._temporary(path)
         with _as_store_error(path):
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -174,8 +173,12 @@ class FileStore:
 
     def _sweep(self, path: Path) -> None:
         """Remove what a writer of this run has left behind when it was killed."""
-        for left in self.folder.glob(f".{path.name}.*.tmp"):
-            left.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._temporary(path))  # noqa: PTH108  # as in `write`
+
+    def _temporary(self, path: Path) -> str:
+        """Return the name under which a file is written before it takes its place: only its owner uses it."""
+        return f"{self.folder}/.{path.name}.tmp"
 
     def _read(self, path: Path, workflow_id: str | None, run_id: str) -> list[dict[str, Any]]:
         with _as_store_error(path):

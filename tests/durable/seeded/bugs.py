@@ -77,7 +77,7 @@ BUGS = [
         "the journal is written in place",
         "G5",
         "stores/file.py",
-        """        temporary = f"{self.folder}/.{path.name}.{os.getpid()}.tmp"
+        """        temporary = self._temporary(path)
 """,
         """        temporary = str(path)
 """,
@@ -254,17 +254,6 @@ BUGS = [
 """,
         "",
         "durable/test_definition_fit.py::test_another_definition_is_refused[another mode-memory]",
-    ),
-    Bug(
-        "what a first write has left behind is not swept",
-        "G5",
-        "stores/file.py",
-        """                self._sweep(path)
-                return _FileLease(self, path, lock, Fold())
-""",
-        """                return _FileLease(self, path, lock, Fold())
-""",
-        crash("success", "file"),
     ),
     Bug(
         "a forked child keeps the locks of its parent",
