@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _SUFFIX = ".journal"
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _LARGEST = 256 * 1024 * 1024
 
 
@@ -127,25 +128,23 @@ class FileStore:
             StoreError: Where that fails; the old file is still there then.
         """
         temporary = self._temporary(path)
-        with _as_store_error(path):
+        try:
+            fd = os.open(temporary, _WRITING, 0o600)
             try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-                fd = os.open(temporary, flags, 0o600)
-                try:
-                    rest = memoryview(text.encode("ascii"))
-                    while rest:
-                        rest = rest[os.write(fd, rest) :]
-                    if self._syncs:
-                        os.fsync(fd)
-                finally:
-                    os.close(fd)
-                os.replace(temporary, path)  # noqa: PTH105  # a path object takes as long as the call
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)  # noqa: PTH108  # likewise
-                raise
+                rest = memoryview(text.encode("ascii"))
+                while rest:
+                    rest = rest[os.write(fd, rest) :]
+                if self._syncs:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(temporary, path)  # noqa: PTH105  # a path object takes as long as the call
             if self._syncs:
                 os.fsync(folder_fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108  # likewise
+            raise StoreError(f"{path}: {error}") from error
 
     def _path(self, workflow_id: str, run_id: str) -> Path:
         for what, name in (("workflow", workflow_id), ("run", run_id)):

@@ -298,8 +298,8 @@ BUGS = [
         "the file is not synced",
         "G9",
         "stores/file.py",
-        """                    if self._syncs:
-                        os.fsync(fd)
+        """                if self._syncs:
+                    os.fsync(fd)
 """,
         "",
         f"{_POWER}[file-success]",
