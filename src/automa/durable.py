@@ -16,6 +16,8 @@ from automa.journal.reading import Reading, read
 from automa.stores.urls import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from automa._core.definition import Definition
     from automa._core.protocols import Lease, Store
     from automa._core.state import State
@@ -88,7 +90,13 @@ def _load(store: Store, definition: Definition, run_id: str) -> list[Record]:
 
 
 def take_for_request(  # noqa: PLR0913, PLR0917  # a request
-    store: Store, definition: Definition, run_id: str, request: Request, step: str | None, note: str
+    store: Store,
+    definition: Definition,
+    run_id: str,
+    request: Request,
+    step: str | None,
+    note: str,
+    replay_dry: Callable[[list[Record]], None],
 ) -> Taken:
     """Take up a run and record what an operator asks of it.
 
@@ -101,6 +109,7 @@ def take_for_request(  # noqa: PLR0913, PLR0917  # a request
     try:
         history = _load(store, definition, run_id)
         _check_request(read(history), request, step)
+        replay_dry(history)  # what does not fit is refused before the request is recorded
         requested = Requested(clock.now(), request, step, note)
         lease.append(EntryEncoder().encode([requested]), RUNNING)
     except BaseException:

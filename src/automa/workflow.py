@@ -476,10 +476,10 @@ class Workflow:
 
         guarded = State("shared", state, guard=self._redactor.finds)
         begun = durable.begun(self._definition, run_id, guarded, self.target)
-        lease = durable.open_store(store).create(self.id, run_id)
         workflow_run = self._workflow_run(
             run_id, self._shared(begun), resources, listeners, begun, suspends=suspends
         )
+        lease = durable.open_store(store).create(self.id, run_id)  # last: whoever owns it must drive it
         journal = durable.Journal(lease, retention=self.retention)
         return Launch(relay(workflow_run), workflow_run.run, listeners, journal)
 
@@ -524,8 +524,29 @@ class Workflow:
 
         opened = durable.open_store(store)
         listeners = Listeners((*self._observers, *observers), self._logger, _checked_run_id(run_id))
-        history, lease = durable.take_for_request(opened, self._definition, run_id, request, step, note)
+        history, lease = durable.take_for_request(
+            opened,
+            self._definition,
+            run_id,
+            request,
+            step,
+            note,
+            lambda history: self._replay_dry(history, listeners),
+        )
         return self._continued(history, lease, resources, listeners, suspends=True)
+
+    def _replay_dry(self, history: list[Record], listeners: Listeners) -> None:
+        """Walk a run again as far as its records go, without any effect.
+
+        Raises:
+            JournalError: Where they do not fit this workflow.
+        """
+        begun = history[0]
+        assert isinstance(begun, Begun)  # noqa: S101  # it was checked when the journal was read
+        workflow_run = self._workflow_run(begun.run_id, self._shared(begun), None, listeners, begun)
+        walk = replay(relay(workflow_run), workflow_run, history)
+        next(walk, None)
+        walk.close()
 
     def _continued(
         self,
@@ -540,16 +561,21 @@ class Workflow:
 
         begun = history[0]
         assert isinstance(begun, Begun)  # noqa: S101  # it was checked when the journal was read
-        workflow_run = self._workflow_run(
-            begun.run_id, self._shared(begun), resources, listeners, begun, suspends=suspends
-        )
-        listeners.resumed(history)
+        try:
+            workflow_run = self._workflow_run(
+                begun.run_id, self._shared(begun), resources, listeners, begun, suspends=suspends
+            )
+            listeners.resumed(history)
+        except BaseException:  # whoever owns a run must drive it, or give it back
+            if lease is not None:
+                lease.release()
+            raise
         journal = durable.journal_of(lease, history, self.retention)
         walk = replay(relay(workflow_run), workflow_run, history)
         return Launch(walk, workflow_run.run, listeners, journal)
 
     def _shared(self, begun: Begun) -> State:
-        return State("shared", begun.state, warn=False, guard=self._redactor.finds)
+        return State("shared", begun.state, warn=False)
 
     def _workflow_run(  # what a run is made of
         self,
@@ -573,6 +599,7 @@ class Workflow:
             begun=begun,
             suspends=suspends,
         )
+        state.guard = run.guard
         modes = Modes(self._definition.mode, self._definition.rollback_mode)
         return WorkflowRun(run, self._definition, state, modes)
 

@@ -271,6 +271,25 @@ def test_a_damaged_entry_is_refused(kind, tmp_path, opened):
     assert done == []
 
 
+@pytest.mark.guarantee("G9")
+def test_a_journal_that_would_be_too_large_to_read_is_not_written(tmp_path, monkeypatch):
+    """The run stops with the journal as it was, which can be read."""
+    monkeypatch.setattr("automa.stores.file._LARGEST", 3_000)
+    done = []
+
+    def run(ctx):
+        done.append(ctx.step_id)
+        ctx.shared[ctx.step_id] = "x" * 600
+
+    store = FileStore(tmp_path)
+    workflow = Workflow("w", [Step(name, run=run) for name in "abcd"])
+    report = workflow.start(run_id="r", store=store)
+    assert report.outcome is Outcome.INFRASTRUCTURE_ERROR
+    assert "belong on sqlite:" in str(report.own_error)
+    assert done != ["a", "b", "c", "d"]
+    assert len(store.load("w", "r")) > 2
+
+
 @pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "a/b", "a\n", "a\0b", "-a", "é", "a" * 129, "C:x"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_id_that_could_be_a_path_is_refused(kind, run_id, tmp_path, opened):

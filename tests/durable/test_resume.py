@@ -501,6 +501,37 @@ def test_a_request_for_a_run_that_has_not_ended_is_refused():
         build().retry_undo("r", "a", store)
 
 
+def test_a_request_that_the_workflow_cannot_replay_is_not_recorded():
+    """Where the records do not fit the workflow, nothing is recorded, and the run is not owned any more."""
+    effects = Effects()
+    store = MemoryStore()
+    Workflow("w", [effects.step("a")]).start(run_id="r", store=store)
+    entries = store.load("w", "r")
+    changed = Workflow("w", [effects.step("a", prepare=lambda: None)])
+    with pytest.raises(JournalError, match="does not fit the workflow"):
+        changed.rollback("r", store)
+    assert store.load("w", "r") == entries
+    assert [(info.status, info.is_owned) for info in store.runs()] == [("succeeded", False)]
+    assert Workflow("w", [effects.step("a")]).rollback("r", store).outcome is Outcome.UNDONE
+
+
+def test_an_observer_that_breaks_a_resume_does_not_keep_the_run():
+    """Whatever ends a resume before it has begun, the run can be taken by the next."""
+
+    class Interrupts:
+        def resumed(self, history):
+            raise KeyboardInterrupt
+
+        def on_record(self, record):
+            pass
+
+    store, effects, build = in_doubt()
+    with pytest.raises(KeyboardInterrupt):
+        build().resume("r", store, observers=[Interrupts()])
+    assert build().resume("r", store).outcome is Outcome.SUCCEEDED
+    assert effects == ["a", "b", "b", "c"]
+
+
 @dataclasses.dataclass
 class Booking:
     number: int

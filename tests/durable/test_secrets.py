@@ -181,6 +181,41 @@ def test_redaction_does_not_change_what_an_error_means(store_at):
     assert str(again) == str(report)
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.parametrize("where", ["first state", "shared", "local", "result", "nested"])
+def test_a_secret_that_becomes_known_later_does_not_strand_a_run(store_at, where):
+    """What was written before its text was known to be secret is not refused when the run is resumed or undone."""
+    store, _ = store_at
+    secret = f"later-{where}-{store_at[1].parent.name}"
+    stops = [KeyboardInterrupt()]
+    undone = []
+
+    def first(ctx):
+        if where in {"shared", "nested"}:
+            ctx.shared["k"] = secret
+        elif where == "local":
+            ctx.local["k"] = secret
+        elif where == "result":
+            return {"k": secret}
+
+    def second():
+        if stops:
+            raise stops.pop()
+
+    def build(**options):
+        inner = Workflow("in", [Step("x", run=second)])
+        first_step = Step("a", run=first, undo=lambda: undone.append("a"))
+        return Workflow("w", [first_step, inner if where == "nested" else Step("b", run=second)], **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        build().start({"k0": secret} if where == "first state" else None, run_id="r", store=store)
+    Secret(secret)
+    options = {"redact": [r"later-\S+"]}
+    assert build(**options).resume("r", store).outcome == "succeeded"
+    assert build(**options).rollback("r", store).outcome == "undone"
+    assert undone == ["a"]
+
+
 def test_a_pattern_that_is_none_is_refused():
     """A workflow with a broken pattern cannot be built."""
     with pytest.raises(WorkflowDefinitionError, match="no regular expression"):

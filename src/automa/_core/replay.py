@@ -79,6 +79,7 @@ class Replay:
         assert isinstance(begun, Begun)  # noqa: S101  # whoever reads a journal checks that
         self._is_foreign = begun.is_foreign
         workflow_run.report.start_time = begun.at
+        workflow_run.run.is_replaying = True
 
     def commands(self) -> Generator[Command, Any, WorkflowReport]:
         """Yield what is not answered by the history; return the report of the whole run."""
@@ -99,7 +100,10 @@ class Replay:
         if not isinstance(command, Append):
             return (yield from self._delivered(command))
         rest = self._written(command.records)
-        return (yield Append(rest)) if rest else self._requested_next()
+        if not rest:
+            return self._requested_next()
+        self._run.is_replaying = False
+        return (yield Append(rest))
 
     # Records that the walk wants to be written
 
@@ -221,6 +225,7 @@ class Replay:
     def _lived(self, command: Deliver) -> Generator[Command, Any, object]:
         """Call a step: the first that the history does not answer may have been at work before."""
         ctx = command.ctx
+        self._run.is_replaying = False
         before = self._started.get((ctx.path, ctx.action), 0)
         if not before:
             return (yield command)

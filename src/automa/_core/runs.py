@@ -53,6 +53,7 @@ class Run:
         suspends: Whether an interruption stops the run where it is, to be resumed, instead of undoing it.
         must_undo: Whether the way back is taken whatever the mode is: an operator has asked for it.
         request: What an operator has asked of a run that had ended, while it is being done.
+        is_replaying: Whether what the run does is being done again from its records.
         replayed: What interrupted the run before it was resumed; it is not raised again.
         results: What the steps returned, by path.
         unwritten: Records that go with the next `Append`.
@@ -89,12 +90,17 @@ class Run:
         self.must_undo: bool = False
         self.request: Requested | None = None
         self.replayed: BaseException | None = None
+        self.is_replaying: bool = False
         self._decided: tuple[BaseException, bool] | None = None
 
     @property
     def guard(self) -> Guard | None:
         """What tells whether a text of the state has a secret in it; None where it is not written down."""
-        return None if self.begun is None else self.redactor.finds
+        return None if self.begun is None else self._finds_secret
+
+    def _finds_secret(self, text: str) -> bool:
+        """Whether there is a secret in a text; what is written already is not refused any more."""
+        return not self.is_replaying and self.redactor.finds(text)
 
     @property
     def is_suspended(self) -> bool:
@@ -275,7 +281,8 @@ class WorkflowRun:
 
     def nest(self, step_run: StepRun, definition: Definition) -> WorkflowRun:
         """Return a new run of a nested workflow: it gets a copy of the state, and nothing flows back."""
-        shared = State("shared", self.shared.clone(), warn=False, guard=self.run.guard)
+        shared = State("shared", self.shared.clone(), warn=False)
+        shared.guard = self.run.guard  # afterwards: what is there is written already
         return WorkflowRun(self.run, definition, shared, self.modes, (*self.ids, step_run.id))
 
     def reach(self, index: int) -> StepRun:

@@ -52,7 +52,7 @@ class State(MutableMapping[str, Any]):
         StateError: Where a value is not JSON; the message names the key and the step.
     """
 
-    __slots__ = ("_guard", "_name", "_texts", "_values", "step", "touched")
+    __slots__ = ("_name", "_texts", "_values", "guard", "step", "touched")
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class State(MutableMapping[str, Any]):
         guard: Guard | None = None,
     ) -> None:
         self._name = name
-        self._guard = guard
+        self.guard = guard
         self.step: str | None = step
         self._values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # each key's JSON as of the last commit
@@ -262,7 +262,7 @@ class State(MutableMapping[str, Any]):
 
     def _encode(self, key: str, value: Any) -> str:
         text = _to_text(value)
-        if self._guard is not None and (self._guard(text) or self._guard(key)):
+        if self.guard is not None and (self.guard(text) or self.guard(key)):
             raise StateError(f"{self._place(key)}: there is a secret in it; secrets go into resources")
         return text
 

@@ -128,6 +128,11 @@ class FileStore:
             StoreError: Where that fails; the old file is still there then.
         """
         temporary = self._temporary(path)
+        if len(text) > _LARGEST:
+            raise StoreError(
+                f"{path}: the journal would have {len(text)} bytes, and {_LARGEST} is the most that is read: "
+                "runs with states as large as that belong on sqlite:"
+            )
         try:
             fd = os.open(temporary, _WRITING, 0o600)
             try:
@@ -235,7 +240,7 @@ def _read_file(path: Path, workflow_id: str | None, run_id: str) -> tuple[bytes,
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{path} is no file")
         if found.st_size > _LARGEST:
-            raise StoreError(f"{path} has {found.st_size} bytes: it is no journal")
+            raise StoreError(f"{path} has {found.st_size} bytes, more than the {_LARGEST} of a journal")
         return file.read(), datetime.fromtimestamp(found.st_mtime, UTC)
 
 
