@@ -64,7 +64,7 @@ class State(MutableMapping[str, Any]):
         guard: Guard | None = None,
     ) -> None:
         self._name = name
-        self.guard = guard
+        self.guard: Guard | None = guard
         self.step: str | None = step
         self._values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # each key's JSON as of the last commit
