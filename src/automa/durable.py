@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from automa._core.protocols import Lease, Store
     from automa._core.state import State
 
-__all__ = ["Journal", "Taken", "begun", "journal_of", "open_store", "take", "take_for_request"]
+__all__ = [
+    "Journal",
+    "Taken",
+    "begun",
+    "find_run",
+    "is_done",
+    "journal_of",
+    "load_history",
+    "open_store",
+    "take",
+    "take_for_request",
+]
 
 
 class Taken(NamedTuple):

@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
-from automa._core.runs import StepState
+from automa._core.standing import STANDING
 from automa._core.status import Outcome
 from automa.durable import load_history, open_store
 from automa.errors import (
@@ -307,11 +307,8 @@ def _problems(store: Store, info: RunInfo, workflow: Workflow) -> tuple[str, ...
 def _executed(reading: Reading) -> list[str]:
     """Return the steps that a way back would undo."""
     at_work = {reading.at_work[0]} if reading.at_work else set()
-    stands = {path for path, state in reading.states.items() if state in _STANDING}
+    stands = {path for path, state in reading.states.items() if state in STANDING}
     return [path for path in reading.states if path in stands | at_work]
-
-
-_STANDING = (StepState.COMPLETED, StepState.FAILED)
 
 
 def export_run(store: str | Store, workflow_id: str, run_id: str) -> dict[str, Any]:

@@ -198,9 +198,7 @@ class Workflow:
             StoreError: Where the store cannot be used; nothing was started.
             BaseException: What interrupted the run (a cancellation, say), once it is closed.
         """
-        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
-
-        return await drive_async(self._new_launch(state, run_id, store, resources, observers, on_cancel))
+        return await _drive_async(self._new_launch(state, run_id, store, resources, observers, on_cancel))
 
     def resume(
         self,
@@ -265,9 +263,7 @@ class Workflow:
             AutomaError: As in `resume`; nothing was started.
             BaseException: What interrupted the run, once it is closed.
         """
-        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
-
-        return await drive_async(
+        return await _drive_async(
             self._resumed(run_id, store, state, resources, observers, missing, on_cancel)
         )
 
@@ -320,9 +316,7 @@ class Workflow:
         Raises:
             AutomaError: As in `rollback`; nothing was started.
         """
-        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
-
-        return await drive_async(
+        return await _drive_async(
             self._requested(run_id, store, Request.ROLLBACK, None, note, resources, observers)
         )
 
@@ -376,9 +370,7 @@ class Workflow:
         Raises:
             AutomaError: As in `retry_undo`; nothing was started.
         """
-        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
-
-        return await drive_async(
+        return await _drive_async(
             self._requested(run_id, store, Request.RETRY_UNDO, step, note, resources, observers)
         )
 
@@ -434,9 +426,7 @@ class Workflow:
         Raises:
             AutomaError: As in `mark_undone`; nothing was started.
         """
-        from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
-
-        return await drive_async(
+        return await _drive_async(
             self._requested(run_id, store, Request.MARK_UNDONE, step, note, resources, observers)
         )
 
@@ -621,6 +611,12 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"<Workflow {self.id}, {len(self.steps)} steps>"
+
+
+async def _drive_async(launch: Launch) -> WorkflowReport:
+    from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
+
+    return await drive_async(launch)
 
 
 def _suspends(on_cancel: OnCancel | None, *, is_journaled: bool) -> bool:

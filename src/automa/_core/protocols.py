@@ -94,6 +94,14 @@ class RunInfo(NamedTuple):
     updated: datetime
     is_owned: bool
 
+    def matches(self, workflow_id: str | None, run_id: str | None, status: str | None) -> bool:
+        """Whether the run is one of those that a list asks for; None asks for all."""
+        return (
+            workflow_id in {None, self.workflow_id}
+            and run_id in {None, self.run_id}
+            and status in {None, self.status}
+        )
+
 
 @runtime_checkable
 class Lease(Protocol):

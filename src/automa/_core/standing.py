@@ -28,16 +28,17 @@ def is_untouched(step_run: StepRun, request: Requested) -> bool:
             return step_run.path != request.path
         inside = request.path is not None and request.path.startswith(f"{step_run.path}/")
         return not inside and not has_standing(step_run.nested)
-    return step_run.state not in _STANDING
+    return step_run.state not in STANDING
 
 
-_STANDING = (StepState.COMPLETED, StepState.FAILED)
+STANDING: tuple[StepState, ...] = (StepState.COMPLETED, StepState.FAILED)
+"""The states of a step that was run and not taken back."""
 
 
 def has_standing(workflow_run: WorkflowRun) -> bool:
     """Whether a step, at any depth, was run and not taken back yet."""
     return any(
-        step_run.state in _STANDING or (step_run.nested is not None and has_standing(step_run.nested))
+        step_run.state in STANDING or (step_run.nested is not None and has_standing(step_run.nested))
         for step_run in workflow_run.steps
     )
 

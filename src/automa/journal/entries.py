@@ -44,6 +44,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def to_datetime(micros: int) -> datetime:
+    """Return the time that an entry tells in microseconds.
+
+    Raises:
+        OverflowError: Where there is no such time.
+    """
+    return _EPOCH + micros * _MICROSECOND
+
+
+def time_of_entry(entry: Mapping[str, Any]) -> int:
+    """Return the latest time that an entry tells, in microseconds, or 0."""
+    times = (entry.get(key) for key in ("to", "at", "suspended", "resumed"))
+    return max((time for time in times if type(time) is int), default=0)
+
+
 class EntryEncoder:
     """Turns the records of one run into entries, in order."""
 
@@ -289,7 +304,7 @@ def _read_action(entry: Entry, place: str) -> Action:
 def _read_time(entry: Entry, key: str, place: str) -> datetime | None:
     micros: int | None = expect(entry.get(key), (int, type(None)), f"{place}.{key}")
     try:
-        return None if micros is None else _EPOCH + micros * _MICROSECOND
+        return None if micros is None else to_datetime(micros)
     except OverflowError:
         raise WireError(f"{place}.{key}: {micros} is no time") from None
 

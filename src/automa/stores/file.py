@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from automa._core.protocols import RunInfo
 from automa.errors import JournalError, RunNotFoundError, StoreError
-from automa.journal.entries import decode_entries
+from automa.journal.entries import decode_entries, time_of_entry, to_datetime
 from automa.journal.journal import RUNNING
 from automa.journal.reading import read
 from automa.journal.spec import Fold, entries_of
 from automa.stores.locks import FileIdentity, LockFile, is_locked
-from automa.stores.memory import run_exists, run_not_found, run_owned
-from automa.stores.times import time_of_entry, to_datetime
+from automa.stores.refusals import run_exists, run_not_found, run_owned
 from automa.wire.journal_v1 import journal_from_json
 
 if TYPE_CHECKING:
@@ -106,11 +105,7 @@ class FileStore:
             found = [path for path in self.folder.iterdir() if path.name.endswith(_SUFFIX)]
         infos = [info for path in found if (info := self._info(path)) is not None]
         for info in sorted(infos, key=lambda each: (each.created, each.run_id), reverse=True):
-            if (
-                workflow_id in {None, info.workflow_id}
-                and run_id in {None, info.run_id}
-                and status in {None, info.status}
-            ):
+            if info.matches(workflow_id, run_id, status):
                 yield info
 
     def close(self) -> None:

@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from automa._core.protocols import RunInfo
-from automa.errors import OwnershipLost, RunExistsError, RunNotFoundError, RunOwnedError
-from automa.stores.times import time_of_entry, to_datetime
+from automa.journal.entries import time_of_entry, to_datetime
+from automa.stores.refusals import ownership_lost, run_exists, run_not_found, run_owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,11 +65,7 @@ class MemoryStore:
         with self._lock:
             found = [self._info(key) for key in reversed(self._journals)]
         for info in found:
-            if (
-                workflow_id in {None, info.workflow_id}
-                and run_id in {None, info.run_id}
-                and status in {None, info.status}
-            ):
+            if info.matches(workflow_id, run_id, status):
                 yield info
 
     def close(self) -> None:
@@ -113,28 +109,3 @@ class _MemoryLease:
 
     def release(self) -> None:
         self._store.give_back(self, self._key)
-
-
-def run_exists(workflow_id: str, run_id: str) -> RunExistsError:
-    """Return the error for a run that was started before."""
-    return RunExistsError(
-        f"run {run_id!r} of workflow {workflow_id!r} was started before: resume it, or take another run id"
-    )
-
-
-def run_owned(workflow_id: str, run_id: str) -> RunOwnedError:
-    """Return the error for a run that somebody carries on."""
-    return RunOwnedError(
-        f"run {run_id!r} of workflow {workflow_id!r} is being carried on by somebody else, who is alive: "
-        "wait for its end, or end that process"
-    )
-
-
-def run_not_found(workflow_id: str, run_id: str) -> RunNotFoundError:
-    """Return the error for a run that is not there."""
-    return RunNotFoundError(f"there is no run {run_id!r} of workflow {workflow_id!r}")
-
-
-def ownership_lost(workflow_id: str, run_id: str) -> OwnershipLost:
-    """Return the error for a run that was taken over."""
-    return OwnershipLost(f"run {run_id!r} of workflow {workflow_id!r} was taken over by somebody else")

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.protocols import RunInfo
 from automa.errors import AutomaError, JournalError, StoreError
+from automa.journal.entries import time_of_entry, to_datetime
 from automa.journal.journal import RUNNING
 from automa.stores.locks import FileIdentity, LockFile, is_locked, make_private_file, sync_folder
-from automa.stores.memory import ownership_lost, run_exists, run_not_found, run_owned
-from automa.stores.times import time_of_entry, to_datetime
+from automa.stores.refusals import ownership_lost, run_exists, run_not_found, run_owned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -245,7 +245,7 @@ class SqliteStore:
         if row is None or row[0] != lease.epoch:
             raise ownership_lost(lease.workflow_id, lease.run_id)
 
-    def commit(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+    def commit(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Do a piece of work in a transaction, together with whatever else waits for one.
 
         Raises:
@@ -262,7 +262,6 @@ class SqliteStore:
             self._lead()
         if job.error is not None:
             raise job.error
-        return job.result
 
     def _lead(self) -> None:
         """Commit for all who have come meanwhile, and make the first who comes after them lead."""
@@ -429,13 +428,12 @@ def _as_store_error(path: Path) -> Iterator[None]:
 
 
 class _Job:
-    """A piece of work that waits for a transaction, and what came of it."""
+    """A piece of work that waits for a transaction, and whether it went well."""
 
-    __slots__ = ("_signal", "error", "is_done", "result", "work")
+    __slots__ = ("_signal", "error", "is_done", "work")
 
-    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+    def __init__(self, work: Callable[[sqlite3.Connection], None]) -> None:
         self.work = work
-        self.result: Any = None
         self.error: AutomaError | None = None
         self.is_done = False
         self._signal = threading.Lock()
@@ -452,7 +450,7 @@ class _Job:
     def run(self, connection: sqlite3.Connection) -> None:
         """Do the work; an error of ours is its own, any other that of the whole transaction."""
         try:
-            self.result = self.work(connection)
+            self.work(connection)
         except AutomaError as error:
             self.error = error
 

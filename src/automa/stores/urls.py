@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automa.errors import StoreError
+from automa.stores.file import FileStore
 from automa.stores.memory import MemoryStore
 from automa.stores.sqlite import SqliteStore
 
@@ -45,8 +46,6 @@ def open_store(url: str | os.PathLike[str] | Store) -> Store:
     if scheme == "memory" and colon and not path:
         return MemoryStore()
     if scheme == "file" and path.strip("/"):
-        from automa.stores.file import FileStore  # noqa: PLC0415  # only where it is asked for
-
         return FileStore(path.removeprefix("//"), durability=durability)
     if scheme == "sqlite" and path.startswith("///") and path.strip("/"):
         return _shared(path[3:], durability)
