@@ -419,9 +419,9 @@ class Breaks:
 @pytest.mark.parametrize(
     ("at", "expected"),
     [
-        (1, ["undo"]),  # written ahead, not called: its undo bears that
-        (2, ["run", "undo after", "undo"]),
-        (3, ["run", "undo after", "undo"]),
+        (1, []),  # written ahead, not called: there is nothing to undo
+        (2, ["run", "undo"]),
+        (3, ["run", "undo"]),
         (4, ["run", "run after"]),  # all was done already
         (5, ["run", "run after"]),
     ],
@@ -897,7 +897,7 @@ def test_ctrl_c_before_the_next_step_keeps_it_from_starting(calls, before):
     ]
     with pytest.raises(KeyboardInterrupt):
         Workflow("w", steps).start()
-    assert calls == ["run", "undo m", "undo"]
+    assert calls == ["run", "undo"]
 
 
 @pytest.mark.usefixtures("ctrl_c")
