@@ -309,23 +309,28 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 def say(text):
     print(text, flush=True)
 
-async def undo_b():
-    say("undo b")
+async def wait(kind):
+    say(kind + " at work")
     await asyncio.to_thread(sys.stdin.readline)
-    say("undone b")
+    say(kind + " done")
+
+async def run_b():
+    if {in_step}:
+        await wait("run b")
+
+async def undo_b():
+    if not {in_step}:
+        await wait("undo b")
 
 async def undo_a():
     await asyncio.sleep(0)
-    say("undone a")
-
-def nothing():
-    pass
+    say("undo a done")
 
 def fail():
     raise ValueError("x")
 
 async def main():
-    steps = [Step("a", run=nothing, undo=undo_a), Step("b", run=nothing, undo=undo_b), Step("c", run=fail)]
+    steps = [Step("a", run=lambda: None, undo=undo_a), Step("b", run=run_b, undo=undo_b), Step("c", run=fail)]
     await Workflow("w", steps).start_async({options})
 
 try:
@@ -335,17 +340,33 @@ except KeyboardInterrupt:
 """
 
 
+def ctrl_c_under_asyncio_run(options, *, in_step):
+    """Press Ctrl-C while a step, or an undo, is at work; return the rest of what is told."""
+    program = LOOP.replace("{options}", options).replace("{in_step}", str(in_step))
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout.readline().endswith("at work\n")
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate("go on\n", timeout=60)
+    return told.splitlines()
+
+
+@pytest.mark.cancellation("C6")
+@pytest.mark.parametrize("options", ["", "store='memory:'", "store='memory:', on_cancel='rollback'"])
+def test_ctrl_c_under_asyncio_run_cancels_the_step(options):
+    """Ctrl-C under asyncio.run is a cancel of the task, and is raised as KeyboardInterrupt afterwards."""
+    told = ctrl_c_under_asyncio_run(options, in_step=True)
+    assert told == (["interrupted"] if options == "store='memory:'" else ["undo a done", "interrupted"])
+
+
 @pytest.mark.cancellation("C12")
 @pytest.mark.parametrize("options", ["", "store='memory:'", "store='memory:', on_cancel='rollback'"])
 def test_ctrl_c_that_ends_asyncio_run_waits_for_the_way_back(options):
     """asyncio.run ended by Ctrl-C during an undo: every undo runs to its end, then KeyboardInterrupt is raised."""
-    command = [sys.executable, "-c", LOOP.replace("{options}", options)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout.readline() == "undo b\n"
-        process.send_signal(signal.SIGINT)
-        told, _ = process.communicate("go on\n", timeout=60)
-    assert told.splitlines() == ["undone b", "undone a", "interrupted"]
+    told = ctrl_c_under_asyncio_run(options, in_step=False)
+    assert told == ["undo b done", "undo a done", "interrupted"]
 
 
 def test_an_awaitable_that_can_only_be_cancelled_is_cancelled():
