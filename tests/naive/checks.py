@@ -292,7 +292,8 @@ def check_a_journal_needs_no_classes(engine):
     world = World()
     module = sys.modules["seats"] = types.ModuleType("seats")
     try:
-        module.Seat = dataclasses.make_dataclass("Seat", ["number"], namespace={"__module__": "seats"})
+        module.Seat = dataclasses.make_dataclass("Seat", ["number"])
+        module.Seat.__module__ = "seats"
         stops = world.act("b", raises(KeyboardInterrupt()))
         with begun(engine, [world.act("a", lambda: module.Seat(12)), stops]) as folder:
             del module.Seat
