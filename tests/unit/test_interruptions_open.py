@@ -11,15 +11,18 @@ from automa import Step, Workflow
 
 
 def steps(calls, works):
-    """Two async steps, so that no thread is waited for; the second does what is given."""
+    """Three async steps, so that no thread is waited for; the second does what is given."""
 
-    async def run_a():
-        calls.append("run a")
+    def notes(call):
+        async def work():
+            calls.append(call)
+
+        return work
 
     return [
-        Step("a", run=run_a, undo=lambda: calls.append("undo a")),
-        Step("b", run=works, undo=lambda: calls.append("undo b")),
-        Step("c", run=lambda: calls.append("run c"), undo=lambda: calls.append("undo c")),
+        Step("a", run=notes("run a"), undo=notes("undo a")),
+        Step("b", run=works, undo=notes("undo b")),
+        Step("c", run=notes("run c"), undo=notes("undo c")),
     ]
 
 
