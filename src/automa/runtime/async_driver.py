@@ -45,15 +45,27 @@ async def drive_async(launch: Launch) -> WorkflowReport:
     walker = _Walker(launch, launch.walk, launch.run)
     try:
         command = await walker.go_on(walker.advance(None), until_rollback=True)
-        if not isinstance(command, WorkflowReport):
-            rest = walker.go_on(command, until_rollback=False)
-            command, cancellation = await _uncancelled(_protected(rest))
-            if cancellation is not None:
-                launch.run.interrupt(cancellation)
-    finally:
+    except GeneratorExit as error:  # nothing may be awaited here any more: another task goes on
+        _leave_behind(walker.go_on_behind(error))
+        raise
+    except BaseException:
         launch.close()
-    assert isinstance(command, WorkflowReport)  # noqa: S101  # nothing stops the rest of the walk
+        raise
+    if isinstance(command, WorkflowReport):
+        launch.close()
+        return end_of(launch.run, command)
+    command, cancellation = await _uncancelled(_protected(walker.go_to_end(command)))
+    if cancellation is not None:
+        launch.run.interrupt(cancellation)
     return end_of(launch.run, command)
+
+
+def _leave_behind(work: Coroutine[Any, Any, WorkflowReport]) -> None:
+    """Do work in a task for which nobody waits."""
+    try:
+        _protected(work)
+    except RuntimeError:  # there is no loop any more: a journaled run can be resumed
+        work.close()
 
 
 class _Walker:
@@ -70,6 +82,7 @@ class _Walker:
         self._walk = walk
         self._run = run
         self._is_branch = run is not launch.run
+        self._thread: asyncio.Future[object] | None = None
 
     def advance(self, answer: object) -> Any:
         """Send an answer into the walk; return its next command, or what it returns at the end."""
@@ -93,6 +106,26 @@ class _Walker:
             else:
                 answer = await self._wait(command)
             command = self.advance(answer)
+
+    async def go_to_end(self, command: Any) -> WorkflowReport:
+        """Carry out the walk from a command on, to its end, and give the run back."""
+        try:
+            report = await self.go_on(command)
+        finally:
+            self._launch.close()
+        assert isinstance(report, WorkflowReport)  # noqa: S101  # nothing stops the rest of the walk
+        return report
+
+    async def go_on_behind(self, error: GeneratorExit) -> WorkflowReport:
+        """Carry out the rest of a walk whose coroutine was closed while a step was at work.
+
+        An async step was closed with it; a thread is waited for.
+        """
+        answer: object = Raised(error)
+        if self._thread is not None:
+            await asyncio.wait([self._thread])
+            answer = Interrupted(error, self._thread.result())
+        return await self.go_to_end(self.advance(answer))
 
     async def _write(self, command: Append) -> object:
         """Write records, in a thread where there is a journal: the loop goes on meanwhile."""
@@ -126,10 +159,21 @@ class _Walker:
                 close_awaitable(answer)
                 return self._stopped(cancellation)
             left = None if until is None else until - loop.time()
-            return await self._awaited(answer, limit, left)  # type: ignore[arg-type]  # it is awaitable
+            waits = self._awaited(answer, limit, left)  # type: ignore[arg-type]  # it is awaitable
+            return await (_alone(waits) if delivery.ctx.action is Action.ROLLBACK else self._attended(waits))
         if cancellation is None or self._run.given_up is not None:
             return answer
         return Interrupted(cancellation, answer)
+
+    async def _attended(self, waits: Coroutine[Any, Any, object]) -> object:
+        """Wait for the answer of an async step; one that swallows its cancellation does not end it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # this runs in one
+        before = task.cancelling()
+        answer = await waits
+        if task.cancelling() == before or self._run.given_up is not None or isinstance(answer, Raised):
+            return answer
+        return Interrupted(asyncio.CancelledError(), answer)
 
     async def _awaited(  # noqa: PLR0911  # an end a line
         self, awaitable: Awaitable[object], limit: Limit | None, left: float | None
@@ -140,11 +184,15 @@ class _Walker:
                 return await awaitable
             except asyncio.CancelledError as error:
                 return self._stopped(error)
+            except GeneratorExit:  # the coroutine is being closed
+                raise
             except BaseException as error:  # noqa: BLE001  # as in `call`
                 return Raised(error)
         try:
             async with asyncio.timeout(left) as scope:
                 answer = await awaitable
+        except GeneratorExit:
+            raise
         except BaseException as error:  # noqa: BLE001  # likewise
             if scope.expired() and isinstance(error, TimeoutError):
                 return CutOff(limit.error)
@@ -169,16 +217,19 @@ class _Walker:
         """
         if limit is None and not self._is_branch:
             context = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
             try:
-                return await _uncancelled(
-                    asyncio.get_running_loop().run_in_executor(None, context.run, call, delivery)
-                )
+                self._thread = loop.run_in_executor(None, context.run, call, delivery)
             except RuntimeError as error:  # no thread can be had
                 return Raised(error), None
+            answered = await _uncancelled(self._thread)
+            self._thread = None
+            return answered
         thread = call_in_thread(delivery)  # the loop's own threads are few, and waited for at its end
-        future = asyncio.wrap_future(thread)
+        self._thread = future = asyncio.wrap_future(thread)
         seconds = None if limit is None else limit.seconds
         cancellation = await _wait_for(future, seconds)
+        self._thread = None
         if future.done():
             return future.result(), cancellation
         assert limit is not None  # noqa: S101  # else it was waited for
@@ -279,8 +330,27 @@ async def _wait_for(future: asyncio.Future[Any], seconds: float | None) -> BaseE
     return cancellation
 
 
+async def _alone(waits: Coroutine[Any, Any, object]) -> object:
+    """Wait for the answer of an async undo in a task of its own: cancelling itself it cuts off no other."""
+    answers: list[object] = []
+
+    async def keep() -> None:
+        answers.append(await waits)
+
+    task = _protected(keep())
+    cancellation = await _wait_for(task, None)
+    if cancellation is None and task.cancelled():
+        cancellation = asyncio.CancelledError()
+    return answers[0] if cancellation is None else Interrupted(cancellation, answers[0])
+
+
 def _protected(work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
     """Start a task that whoever cancels all tasks of the loop, as its shutdown does, does not find."""
     task = asyncio.ensure_future(work)
     asyncio._unregister_task(task)  # noqa: SLF001  # documented for those who implement tasks
+    _at_work.add(task)  # the loop does not hold on to it any more
+    task.add_done_callback(_at_work.discard)
     return task
+
+
+_at_work: set[asyncio.Task[Any]] = set()

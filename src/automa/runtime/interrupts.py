@@ -1,57 +1,71 @@
-"""Ctrl-C in a synchronous run: it reaches the step at work, and nothing else."""
+"""Signals in a synchronous run: what they raise reaches the step at work, and nothing else."""
 
 from __future__ import annotations
 
+import functools
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
 
 
 class InterruptGuard:
-    """Holds Ctrl-C back while no step is at work, and all through the way back.
+    """Holds the handlers of SIGINT and SIGTERM back while no step is at work, and all through the way back.
 
-    Without it a ``KeyboardInterrupt`` could come up between two steps, or in an undo, and end the
-    run half-way. It takes the place of Python's own handler only: whoever has set another one, or
-    runs in another thread than the main one, where no signal arrives, is left alone.
+    Without it a ``KeyboardInterrupt``, or the ``SystemExit`` of a handler of the user's, could come up
+    between two steps, or in an undo, and end the run half-way. What was held back is called as soon as
+    it may be. In another thread than the main one no signal arrives, and nothing is done.
 
     Attributes:
-        is_open: Whether Ctrl-C may come through now: while a step works forward.
-        pending: What was held back.
+        is_open: Whether handlers may be called now: while a step works forward.
     """
 
     def __init__(self) -> None:
         self.is_open: bool = False
-        self.pending: KeyboardInterrupt | None = None
-        self._before: object = None
-        self._is_installed = False
+        self._held: list[Callable[[], Any]] = []
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         import signal  # noqa: PLC0415  # its enumerations take long to make: `import automa` stays quick
 
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.getsignal(signal.SIGINT)
-            ours = isinstance(getattr(self._before, "__self__", None), InterruptGuard)  # a run within a step
-            if ours or self._before is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self._handle)
-                self._is_installed = True
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before = signal.getsignal(number)
+                if callable(before):  # else it is the system's own, or ignored
+                    self._before[number] = before
+                    signal.signal(number, functools.partial(self._on_signal, before))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_installed:
+        if self._before:
             import signal  # noqa: PLC0415  # as above
 
-            signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]  # it came from getsignal
+            for number, before in self._before.items():
+                signal.signal(number, before)
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(
+        self, handler: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None
+    ) -> None:
         if self.is_open:
-            raise KeyboardInterrupt
-        self.pending = KeyboardInterrupt()
+            handler(number, frame)
+        else:
+            self._held.append(functools.partial(handler, number, frame))
 
-    def take_pending(self) -> KeyboardInterrupt | None:
-        """Return what was held back, and forget it."""
-        pending, self.pending = self.pending, None
-        return pending
+    @property
+    def holds_back(self) -> bool:
+        """Whether a handler waits to be called."""
+        return bool(self._held)
+
+    def take_held_back(self) -> BaseException | None:
+        """Call the handlers that were held back; return the first that one has raised."""
+        raised: BaseException | None = None
+        while self._held:
+            try:
+                self._held.pop(0)()
+            except BaseException as error:  # noqa: BLE001  # it is given to the run
+                raised = error if raised is None else raised
+        return raised

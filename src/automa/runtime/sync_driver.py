@@ -38,7 +38,7 @@ def drive(launch: Launch) -> WorkflowReport:
     run = launch.run
     with InterruptGuard() as guard, contextlib.closing(launch):
         report: WorkflowReport = _walk(launch, launch.walk, run, guard)
-    held_back = guard.take_pending()
+    held_back = guard.take_held_back()
     if held_back is not None:
         run.interrupt(held_back)
     return end_of(run, report)
@@ -54,7 +54,7 @@ def _walk(launch: Launch, walk: Walk, run: Run, guard: InterruptGuard) -> Any:
             return stop.value
         if isinstance(command, Append):
             answer = launch.write(run, command.records)
-            held_back = guard.take_pending()
+            held_back = guard.take_held_back()
             if held_back is not None:
                 run.interrupt(held_back)
             continue
@@ -66,7 +66,7 @@ def _walk(launch: Launch, walk: Walk, run: Run, guard: InterruptGuard) -> Any:
             )
         else:
             answer = _wait(launch, command, run, guard)
-        held_back = guard.take_pending()
+        held_back = guard.take_held_back()
         if held_back is not None:
             if isinstance(command, Deliver):  # what the step answered counts all the same
                 answer = Interrupted(held_back, answer)
@@ -78,9 +78,12 @@ def _call(delivery: Deliver, guard: InterruptGuard) -> object:
     """Call a step; whatever it raises is its answer. Ctrl-C comes through to its work, not to its undo."""
     try:
         guard.is_open = delivery.ctx.action is not ROLLBACK
-        if guard.is_open and guard.pending is not None:  # it came up between two steps
+        if guard.is_open and guard.holds_back:  # a signal came up between two steps
             guard.is_open = False
-            return Refused(guard.pending)
+            raised = guard.take_held_back()
+            if raised is not None:
+                return Refused(raised)
+            guard.is_open = True
         answer: object = delivery.controller(delivery.ctx, delivery.event)
         guard.is_open = False
     except BaseException as error:  # noqa: BLE001  # the relay closes the run, then `end_of` raises it
@@ -138,10 +141,10 @@ def _sleep(command: Sleep, run: Run, guard: InterruptGuard) -> Raised | None:
     run.wake = woken.set
     try:
         guard.is_open = True
-        if run.stopped_by is None and guard.pending is None:
+        if run.stopped_by is None and not guard.holds_back:
             woken.wait(command.seconds)
         guard.is_open = False
-    except KeyboardInterrupt as error:
+    except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
         guard.is_open = False
         return Raised(error)
     return None if run.stopped_by is None else Raised(run.stopped_by)
@@ -177,7 +180,7 @@ def _fork(launch: Launch, fork: Fork, run: Run, guard: InterruptGuard) -> list[o
             guard.is_open = True
             all_done.wait()
             guard.is_open = False
-        except KeyboardInterrupt as error:
+        except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
             guard.is_open = False
             run.interrupt(error)
     return crew.ends
