@@ -2,12 +2,16 @@
 
 from automa._core.context import Context
 from automa._core.events import Failure, Handoff, Success
-from automa._core.functions import SagaPrepare, SagaRun, SagaUndo, SagaVerify
+from automa._core.functions import SagaPrepare, SagaRun, SagaUndo, SagaVerify, SagaWhen
+from automa._core.parallel import Parallel
 from automa._core.records import (
     Answered,
+    AttemptFailed,
     Begun,
     Cancelled,
+    Effect,
     Ended,
+    Late,
     Record,
     Request,
     Requested,
@@ -16,13 +20,17 @@ from automa._core.records import (
     Suspended,
 )
 from automa._core.reports import Remaining, StepIDs, StepReport, WorkflowReport
+from automa._core.retry import Retry
 from automa._core.secrets import Secret
 from automa._core.state import PrecisionWarning, State
 from automa._core.status import Action, ExecutionMode, Outcome, RollbackMode, Status
-from automa._core.steps import Step, step
+from automa._core.steps import Step, StepOptions, step
 from automa.errors import (
     AsyncStepError,
     AutomaError,
+    BranchCancelled,
+    DeadlineExceeded,
+    GiveUp,
     IllegalHandoff,
     JournalError,
     OwnershipLost,
@@ -36,6 +44,7 @@ from automa.errors import (
     RunRequestError,
     Skip,
     StateError,
+    StepTimeout,
     StoreError,
     UnknownOutcomeError,
     UnknownStepError,
@@ -53,18 +62,25 @@ __all__ = [
     "Action",
     "Answered",
     "AsyncStepError",
+    "AttemptFailed",
     "AutomaError",
     "Begun",
+    "BranchCancelled",
     "Cancelled",
     "Context",
+    "DeadlineExceeded",
+    "Effect",
     "Ended",
     "ExecutionMode",
     "Failure",
+    "GiveUp",
     "Handoff",
     "IllegalHandoff",
     "JournalError",
+    "Late",
     "Outcome",
     "OwnershipLost",
+    "Parallel",
     "PrecisionWarning",
     "Record",
     "Remaining",
@@ -73,6 +89,7 @@ __all__ = [
     "Requested",
     "ResultError",
     "Resumed",
+    "Retry",
     "RollbackMode",
     "RollbackRequested",
     "RunExistsError",
@@ -84,6 +101,7 @@ __all__ = [
     "SagaRun",
     "SagaUndo",
     "SagaVerify",
+    "SagaWhen",
     "Secret",
     "Skip",
     "Started",
@@ -92,8 +110,10 @@ __all__ = [
     "Status",
     "Step",
     "StepIDs",
+    "StepOptions",
     "StepRegistry",
     "StepReport",
+    "StepTimeout",
     "StoreError",
     "Success",
     "Suspended",

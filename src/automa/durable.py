@@ -17,6 +17,7 @@ from automa.stores.urls import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from automa._core.definition import Definition
     from automa._core.protocols import Lease, Store
@@ -26,6 +27,7 @@ __all__ = [
     "Journal",
     "Taken",
     "begun",
+    "deadline_of",
     "find_run",
     "is_done",
     "journal_of",
@@ -48,7 +50,9 @@ class Taken(NamedTuple):
     lease: Lease | None
 
 
-def begun(definition: Definition, run_id: str, state: State, target: str | None) -> Begun:
+def begun(
+    definition: Definition, run_id: str, state: State, target: str | None, deadline: datetime | None
+) -> Begun:
     """Return the first record of a new run."""
     return Begun(
         definition.id,
@@ -62,7 +66,16 @@ def begun(definition: Definition, run_id: str, state: State, target: str | None)
         target,
         prepares=definition.prepare is not None,
         without_undo=without_undo(definition),
+        deadline=deadline,
     )
+
+
+def deadline_of(history: list[Record]) -> datetime | None:
+    """Return until when the way forward of a run may take."""
+    first = history[0]
+    assert isinstance(first, Begun)  # noqa: S101  # decode_entries has checked it
+    extended = [each.deadline for each in history if isinstance(each, Resumed) and each.deadline is not None]
+    return extended[-1] if extended else first.deadline
 
 
 def take(store: Store, definition: Definition, run_id: str, retention: str) -> Taken:
@@ -140,9 +153,13 @@ def _check_request(reading: Reading, request: Request, step: str | None) -> None
         raise RunRequestError(f"run {reading.begun.run_id!r}: {problem}")
 
 
-def _why_not(reading: Reading, request: Request, step: str | None) -> str | None:
+def _why_not(  # noqa: PLR0911  # a reason a line
+    reading: Reading, request: Request, step: str | None
+) -> str | None:
     """Return why a request does not fit where a run stands, or None."""
     if request is Request.ROLLBACK:
+        if reading.is_past_pivot:
+            return "it is past its pivot, the point of no return: resume it"
         if reading.is_done and reading.report.outcome is Outcome.UNDONE:
             return "it is undone already"
         return None
@@ -157,11 +174,13 @@ def _why_not(reading: Reading, request: Request, step: str | None) -> str | None
     return f"the undo of step {step!r} has not failed (those that have: {', '.join(told) or 'none'})"
 
 
-def journal_of(lease: Lease | None, history: list[Record], retention: str) -> Journal | None:
+def journal_of(
+    lease: Lease | None, history: list[Record], retention: str, deadline: datetime | None
+) -> Journal | None:
     """Return the journal of a run that is carried on; None where it has ended."""
     if lease is None:
         return None
-    first = [] if isinstance(history[-1], Requested) else [Resumed(clock.now())]
+    first = [] if isinstance(history[-1], Requested) else [Resumed(clock.now(), deadline)]
     return Journal(lease, first=first, retention=retention)
 
 

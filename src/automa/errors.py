@@ -17,12 +17,16 @@ The tree of exceptions::
     │   │   └── OwnershipLost                      the run was taken over by somebody else
     │   ├── ResultError (ValueError)               a result that a journal cannot keep
     │   ├── UnknownOutcomeError                    nobody can tell whether a step has had its effect
+    │   ├── StepTimeout (TimeoutError)             a step took longer than it may
+    │   ├── DeadlineExceeded (TimeoutError)        the time for the way forward is over
+    │   ├── BranchCancelled                        a branch was given up, since another one has failed
     │   ├── RollbackRequested                      not a failure: somebody has asked for the way back
     │   ├── StateError (ValueError)                a state value that is not JSON, or cannot be coerced
     │   ├── IllegalHandoff                         a step handed over to one that may not receive it
     │   ├── WireError (ValueError)                 a document that cannot be read, and where
     │   ├── WorkflowFailed                         raised by ``report.raise_for_status()``
     │   └── RemoteError                            stands for an exception of a class unknown here
+    ├── GiveUp                                     a step says that trying it again is of no use
     └── Skip                                       not an error: a step says that it had nothing to do
 
 Errors travel as data (`encode_error`, `decode_error`): type, message, notes, causes and groups are
@@ -44,7 +48,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncStepError",
     "AutomaError",
+    "BranchCancelled",
+    "DeadlineExceeded",
     "EncodedError",
+    "GiveUp",
     "IllegalHandoff",
     "JournalError",
     "OwnershipLost",
@@ -58,6 +65,7 @@ __all__ = [
     "RunRequestError",
     "Skip",
     "StateError",
+    "StepTimeout",
     "StoreError",
     "UnknownOutcomeError",
     "UnknownStepError",
@@ -131,6 +139,18 @@ class UnknownOutcomeError(AutomaError):
     """Nobody can tell whether a step has had its effect; it is undone like one that failed."""
 
 
+class StepTimeout(AutomaError, TimeoutError):  # noqa: N818  # it names what has happened
+    """A step took longer than its ``timeout`` or ``undo_timeout`` allows; its effect is unknown."""
+
+
+class DeadlineExceeded(AutomaError, TimeoutError):  # noqa: N818  # it names what has happened
+    """The time for the way forward is over; the way back has none of its own but ``undo_timeout``."""
+
+
+class BranchCancelled(AutomaError):  # noqa: N818  # it names what has happened
+    """A branch of a `Parallel` was given up, since another one had failed."""
+
+
 class RollbackRequested(AutomaError):  # noqa: N818  # it names what has happened
     """Somebody has asked for the way back: the error of a run that had none of its own."""
 
@@ -175,6 +195,17 @@ class RemoteError(AutomaError):
     """
 
     type_name: str = ""
+
+
+class GiveUp(Exception):  # noqa: N818  # what a step says
+    """Raised by a step's function to say that trying again is of no use: its retry ends at once.
+
+    Derive errors of your own from it, or raise it from the error that says so.
+
+    Example:
+        >>> def run(ctx):
+        ...     raise GiveUp("the card was refused")
+    """
 
 
 class Skip(Exception):  # noqa: N818  # not an error

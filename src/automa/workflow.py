@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from automa._core import clock
+from automa._core.commands import Halt
 from automa._core.definition import Definition
 from automa._core.records import Begun, Request
 from automa._core.relay import relay
-from automa._core.replay import replay
+from automa._core.replay import replay, replay_dry
 from automa._core.runs import Modes, Run, WorkflowRun
 from automa._core.secrets import Redactor
 from automa._core.state import State
-from automa._core.status import ExecutionMode, RollbackMode
+from automa._core.status import ExecutionMode, Outcome, RollbackMode
 from automa.errors import (
     AsyncStepError,
     RunIdError,
     RunNotFoundError,
     RunRequestError,
     StateError,
+    StoreError,
     WorkflowDefinitionError,
 )
 from automa.runtime.launch import Launch
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
 
 Missing = Literal["start", "error"]
 OnCancel = Literal["suspend", "rollback"]
+Deadline = float | timedelta | datetime
+"""Until when: seconds or a time span from now on, or a moment with its time zone."""
 
 _RETENTIONS = ("retain", "delete_on_success", "delete_on_done")
 
@@ -70,6 +77,10 @@ class Workflow:
         observers: Those who hear of each record of a run.
         retention: When the journal of a run is deleted: never (``retain``), once the run has succeeded
             (``delete_on_success``), or once it has ended without anything left to do (``delete_on_done``).
+        deadline: How long the way forward may take, seconds or a time span from the start: then the step at
+            work is cut off, and the run goes back. That of a nested workflow does not count.
+        late_grace: Seconds to wait for a step that took too long in a thread, where nobody can stop it,
+            before it is undone. If it is still at work when the run ends, the run needs attention.
         redact: Regular expressions: what they match is replaced in errors, reports and the log, and
             refused in the state and in results of journaled runs; a `Secret` needs none.
 
@@ -101,7 +112,13 @@ class Workflow:
         observers: Iterable[Observer] = (),
         retention: str = "retain",
         redact: Iterable[str | re.Pattern[str]] = (),
+        deadline: float | timedelta | None = None,
+        late_grace: float = 30.0,
     ) -> None:
+        if not _is_seconds(late_grace):
+            raise WorkflowDefinitionError(
+                f"workflow {id!r}: late_grace is a number of seconds from 0, not {late_grace!r}"
+            )
         self._definition = Definition(
             id,
             steps,
@@ -110,6 +127,8 @@ class Workflow:
             rollback_on=rollback_on,
             prepare=prepare,
             snapshots=snapshots,
+            deadline=None if deadline is None else _span(deadline, f"workflow {id!r}"),
+            late_grace=late_grace,
         )
         self._logger = logger or package_logger
         self._observers = tuple(observers)
@@ -146,6 +165,7 @@ class Workflow:
         resources: Mapping[str, Any] | None = None,
         observers: Iterable[Observer] = (),
         on_cancel: OnCancel | None = None,
+        deadline: Deadline | None = None,
     ) -> WorkflowReport:
         """Run the workflow in this thread and return what happened, failure or not (seed: Start).
 
@@ -159,6 +179,8 @@ class Workflow:
             observers: Further observers, for this run alone.
             on_cancel: What an interruption (Ctrl-C, say) means: ``rollback`` undoes what was done;
                 ``suspend``, for journaled runs and their default, stops, to be resumed or rolled back.
+            deadline: Until when the way forward may take, seconds or a time span from now on, or a moment:
+                instead of the workflow's own.
 
         Raises:
             AsyncStepError: Where a step is async; nothing was started.
@@ -169,7 +191,7 @@ class Workflow:
             BaseException: What interrupted the run (``KeyboardInterrupt``, say), once it is closed.
         """
         self._refuse_async("start it with start_async")
-        return drive(self._new_launch(state, run_id, store, resources, observers, on_cancel))
+        return drive(self._new_launch(state, run_id, store, resources, observers, on_cancel, deadline))
 
     async def start_async(
         self,
@@ -180,6 +202,7 @@ class Workflow:
         resources: Mapping[str, Any] | None = None,
         observers: Iterable[Observer] = (),
         on_cancel: OnCancel | None = None,
+        deadline: Deadline | None = None,
     ) -> WorkflowReport:
         """Run the workflow on the running event loop; steps that are not async work in threads.
 
@@ -190,6 +213,7 @@ class Workflow:
             resources: As in `start`.
             observers: As in `start`.
             on_cancel: As in `start`; a cancellation is an interruption.
+            deadline: As in `start`.
 
         Raises:
             StateError: Where the state is not JSON; nothing was started.
@@ -198,7 +222,9 @@ class Workflow:
             StoreError: Where the store cannot be used; nothing was started.
             BaseException: What interrupted the run (a cancellation, say), once it is closed.
         """
-        return await _drive_async(self._new_launch(state, run_id, store, resources, observers, on_cancel))
+        return await _drive_async(
+            self._new_launch(state, run_id, store, resources, observers, on_cancel, deadline)
+        )
 
     def resume(
         self,
@@ -210,6 +236,7 @@ class Workflow:
         observers: Iterable[Observer] = (),
         missing: Missing = "start",
         on_cancel: OnCancel | None = None,
+        deadline: Deadline | None = None,
     ) -> WorkflowReport:
         """Carry on a run whose process has died, or that has stopped; return the report of the whole run.
 
@@ -225,6 +252,7 @@ class Workflow:
             missing: What is done where there is no such run: ``start`` it, as the specification has it, or
                 ``error``.
             on_cancel: As in `start`.
+            deadline: As in `start`; where none is given, that with which it was started still holds.
 
         Raises:
             JournalError: Where the journal cannot be read, or was begun by another definition; nothing
@@ -235,7 +263,7 @@ class Workflow:
             BaseException: What interrupted the run, once it is closed.
         """
         self._refuse_async("resume it with resume_async")
-        return drive(self._resumed(run_id, store, state, resources, observers, missing, on_cancel))
+        return drive(self._resumed(run_id, store, state, resources, observers, missing, on_cancel, deadline))
 
     async def resume_async(
         self,
@@ -247,6 +275,7 @@ class Workflow:
         observers: Iterable[Observer] = (),
         missing: Missing = "start",
         on_cancel: OnCancel | None = None,
+        deadline: Deadline | None = None,
     ) -> WorkflowReport:
         """Carry on a run on the running event loop; see `resume`.
 
@@ -258,13 +287,14 @@ class Workflow:
             observers: As in `resume`.
             missing: As in `resume`.
             on_cancel: As in `start`.
+            deadline: As in `resume`.
 
         Raises:
             AutomaError: As in `resume`; nothing was started.
             BaseException: What interrupted the run, once it is closed.
         """
         return await _drive_async(
-            self._resumed(run_id, store, state, resources, observers, missing, on_cancel)
+            self._resumed(run_id, store, state, resources, observers, missing, on_cancel, deadline)
         )
 
     def rollback(
@@ -452,6 +482,7 @@ class Workflow:
         resources: Mapping[str, Any] | None,
         observers: Iterable[Observer],
         on_cancel: OnCancel | None,
+        deadline: Deadline | None,
     ) -> Launch:
         """Return a run that has not begun, after all that could be wrong with it has been checked."""
         run_id = os.urandom(16).hex() if run_id is None else _checked_run_id(run_id)
@@ -459,17 +490,22 @@ class Workflow:
             raise StateError(f"the state must be a mapping, not {type(state).__name__}")
         listeners = Listeners((*self._observers, *observers), self._logger, run_id)
         suspends = _suspends(on_cancel, is_journaled=store is not None)
+        until = self._until(deadline)
         if store is None:
-            workflow_run = self._workflow_run(run_id, State("shared", state), resources, listeners)
+            workflow_run = self._workflow_run(
+                run_id, State("shared", state), resources, listeners, deadline=until
+            )
             return Launch(relay(workflow_run), workflow_run.run, listeners)
         from automa import durable  # noqa: PLC0415  # it needs sqlite3, which takes long to import
 
         guarded = State("shared", state, guard=self._redactor.finds)
-        begun = durable.begun(self._definition, run_id, guarded, self.target)
+        begun = durable.begun(self._definition, run_id, guarded, self.target, until)
         workflow_run = self._workflow_run(
-            run_id, self._shared(begun), resources, listeners, begun, suspends=suspends
+            run_id, self._shared(begun), resources, listeners, begun, suspends=suspends, deadline=until
         )
-        lease = durable.open_store(store).create(self.id, run_id)  # last: whoever owns it must drive it
+        opened = durable.open_store(store)
+        self._check_kept(opened)
+        lease = opened.create(self.id, run_id)  # last: whoever owns it must drive it
         journal = durable.Journal(lease, retention=self.retention)
         return Launch(relay(workflow_run), workflow_run.run, listeners, journal)
 
@@ -482,6 +518,7 @@ class Workflow:
         observers: Iterable[Observer],
         missing: Missing,
         on_cancel: OnCancel | None,
+        deadline: Deadline | None,
     ) -> Launch:
         """Return a run that goes on where its journal ends."""
         from automa import durable  # noqa: PLC0415  # as above
@@ -496,8 +533,9 @@ class Workflow:
         except RunNotFoundError:
             if missing == "error":
                 raise
-            return self._new_launch(state, run_id, opened, resources, observers, on_cancel)
-        return self._continued(history, lease, resources, listeners, suspends=suspends)
+            return self._new_launch(state, run_id, opened, resources, observers, on_cancel, deadline)
+        until = None if deadline is None else _moment(deadline)
+        return self._continued(history, lease, resources, listeners, suspends=suspends, deadline=until)
 
     def _requested(  # noqa: PLR0917  # what rollback and the like take
         self,
@@ -535,8 +573,7 @@ class Workflow:
         assert isinstance(begun, Begun)  # noqa: S101  # it was checked when the journal was read
         workflow_run = self._workflow_run(begun.run_id, self._shared(begun), None, listeners, begun)
         walk = replay(relay(workflow_run), workflow_run, history)
-        next(walk, None)
-        walk.close()
+        replay_dry(walk, Halt(StoreError("it is only read"), Outcome.SUSPENDED))
 
     def _continued(
         self,
@@ -546,6 +583,7 @@ class Workflow:
         listeners: Listeners,
         *,
         suspends: bool,
+        deadline: datetime | None = None,
     ) -> Launch:
         from automa import durable  # noqa: PLC0415  # as above
 
@@ -553,16 +591,41 @@ class Workflow:
         assert isinstance(begun, Begun)  # noqa: S101  # it was checked when the journal was read
         try:
             workflow_run = self._workflow_run(
-                begun.run_id, self._shared(begun), resources, listeners, begun, suspends=suspends
+                begun.run_id,
+                self._shared(begun),
+                resources,
+                listeners,
+                begun,
+                suspends=suspends,
+                deadline=deadline or durable.deadline_of(history),
             )
             listeners.resumed(history)
         except BaseException:  # whoever owns a run must drive it, or give it back
             if lease is not None:
                 lease.release()
             raise
-        journal = durable.journal_of(lease, history, self.retention)
+        journal = durable.journal_of(lease, history, self.retention, deadline)
         walk = replay(relay(workflow_run), workflow_run, history)
         return Launch(walk, workflow_run.run, listeners, journal)
+
+    def _until(self, deadline: Deadline | None) -> datetime | None:
+        """Return until when the way forward of a new run may take."""
+        if deadline is not None:
+            return _moment(deadline)
+        span = self._definition.deadline
+        return None if span is None else clock.now() + span
+
+    def _check_kept(self, store: Store) -> None:
+        """Check that a store can keep the journals of this workflow.
+
+        Raises:
+            StoreError: Where it cannot.
+        """
+        if self._definition.has_parallel and not getattr(store, "keeps_parallel", True):
+            raise StoreError(
+                f"workflow {self.id!r} has a Parallel in it, for which the format of {store!r} has no form: "
+                "use sqlite:///PATH"
+            )
 
     def _shared(self, begun: Begun) -> State:
         return State("shared", begun.state, warn=False)
@@ -576,6 +639,7 @@ class Workflow:
         begun: Begun | None = None,
         *,
         suspends: bool = False,
+        deadline: datetime | None = None,
     ) -> WorkflowRun:
         run = Run(
             self.id,
@@ -588,6 +652,8 @@ class Workflow:
             compensates=self._definition.compensates,
             begun=begun,
             suspends=suspends,
+            deadline=deadline,
+            late_grace=self._definition.late_grace,
         )
         state.guard = run.guard
         modes = Modes(self._definition.mode, self._definition.rollback_mode)
@@ -630,6 +696,46 @@ def _suspends(on_cancel: OnCancel | None, *, is_journaled: bool) -> bool:
     if on_cancel == "suspend" and not is_journaled:
         raise RunRequestError("on_cancel='suspend' needs a store: a run in memory cannot be resumed")
     return is_journaled and on_cancel != "rollback"
+
+
+def _is_seconds(value: object) -> bool:
+    """Whether something is a number of seconds, from 0."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value >= 0  # type: ignore[operator, arg-type]  # it is a number
+
+
+def _span(deadline: float | timedelta, what: str) -> timedelta:
+    """Return the time that the way forward of a workflow may take.
+
+    Raises:
+        WorkflowDefinitionError: Where it is none.
+    """
+    if isinstance(deadline, timedelta) and deadline >= timedelta():
+        return deadline
+    if isinstance(deadline, timedelta | datetime) or not _is_seconds(deadline):
+        raise WorkflowDefinitionError(
+            f"{what}: deadline is a number of seconds from 0, or a timedelta, not {deadline!r}; "
+            "give a moment to start(deadline=…)"
+        )
+    return timedelta(seconds=deadline)
+
+
+def _moment(deadline: Deadline) -> datetime:
+    """Return a deadline as a moment, UTC.
+
+    Raises:
+        RunRequestError: Where it is none.
+    """
+    if isinstance(deadline, datetime):
+        if deadline.tzinfo is None:
+            raise RunRequestError(f"deadline {deadline} has no time zone: use datetime.now(UTC) + …")
+        return deadline.astimezone(UTC)
+    try:
+        return clock.now() + (deadline if isinstance(deadline, timedelta) else timedelta(seconds=deadline))
+    except (TypeError, ValueError, OverflowError):
+        raise RunRequestError(
+            f"deadline is a number of seconds, a timedelta or a datetime, not {deadline!r}"
+        ) from None
 
 
 def _checked_run_id(run_id: str) -> str:

@@ -142,6 +142,7 @@ def test_the_id_of_a_run_is_told_at_its_start(command):
     assert command("run", "saga.py", "--quiet").stderr == ""
 
 
+@pytest.mark.cancellation("C13")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_suspends_a_journaled_run(command, folder, url, number):
     """SIGTERM and Ctrl-C: the step at work ends, nothing is undone, the status is 5 and it can be resumed."""
@@ -160,6 +161,7 @@ def test_a_signal_suspends_a_journaled_run(command, folder, url, number):
     assert log_of(folder) == ["run a", "run wait", "run b"]
 
 
+@pytest.mark.cancellation("C13")
 def test_on_cancel_rollback_undoes_a_journaled_run(command, folder, url):
     """With --on-cancel rollback a signal undoes what was done, as without a store."""
     process = start_and_wait(

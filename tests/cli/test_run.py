@@ -256,6 +256,7 @@ def start_and_wait(saga, log):
     return process
 
 
+@pytest.mark.cancellation("C13")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_undoes_the_run(saga, tmp_path, number):
     """SIGTERM and Ctrl-C: the step at work is waited for, all is undone, the report is printed, the status is 1."""

@@ -180,7 +180,7 @@ def without_details(report):
     """Return what is told of a report, without the remarks, which tell of a verification."""
     if isinstance(report, dict):
         return {key: without_details(value) for key, value in report.items() if key != "text"}
-    if isinstance(report, list) and len(report) == 8:
+    if isinstance(report, list) and len(report) == 10:
         return [*report[:3], *map(without_details, report[4:6]), without_details(report[7])]
     return [without_details(each) for each in report] if isinstance(report, list) else report
 

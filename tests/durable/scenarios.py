@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from automa import Action, Skip, Step, Workflow
+from automa import Action, Parallel, Retry, Skip, Step, Workflow
 
 FIRST_STATE = {"order": 7, "lines": ["first"]}
 RUN_ID = "r1"
@@ -26,6 +26,8 @@ def seen(ctx):
         values.append(ctx.result)
     else:
         values.append(dict(ctx.results))
+    if ctx.report.failed_attempts:
+        values.append(len(ctx.report.failed_attempts))
     return json.dumps(values, sort_keys=True)
 
 
@@ -46,12 +48,27 @@ class Builder:
         self.effect, self.ledger = effect, ledger
 
     def step(
-        self, id, *, fails=False, undo_fails=False, skips=False, prepare=None, verified=False, is_async=False
+        self,
+        id,
+        *,
+        fails=False,
+        undo_fails=False,
+        skips=False,
+        prepare=None,
+        verified=False,
+        is_async=False,
+        failures=0,
+        **options,
     ):
         """Return a step that changes the state, and that may fail after its effect, as real ones do."""
 
         def run(ctx):
             self.effect("run", ctx.path, seen(ctx))
+            if failures:
+                ctx.shared["lines"].append(f"attempt at {id}")
+                ctx.record_effect("attempt", id, defer=True)
+            if len(ctx.report.failed_attempts) < failures:
+                raise BoomError(f"attempt at {ctx.path} failed")
             if skips:
                 raise Skip("nothing to do")
             if not verified:  # what a step changes is not known where its work is not done again
@@ -59,6 +76,7 @@ class Builder:
                 ctx.shared["lines"].append(id)  # in place
                 ctx.local["kept"] = f"{id}'s own"
                 ctx.metadata["who"] = id
+            ctx.record_effect("done", ctx.path, before=len(ctx.results))
             if fails:
                 raise BoomError(f"{ctx.path} failed")
             return None if verified else {"of": id, "before": len(ctx.results)}
@@ -69,6 +87,8 @@ class Builder:
 
         def undo(ctx):
             self.effect("undo", ctx.path, seen(ctx))
+            if len(ctx.report.failed_attempts) < failures:
+                raise BoomError(f"attempt at the undo of {ctx.path} failed")
             ctx.shared["undone by"] = id
             if undo_fails:
                 raise BoomError(f"the undo of {ctx.path} failed")
@@ -82,6 +102,7 @@ class Builder:
             undo=undo,
             prepare=None if prepare is None else self.prepare(prepare),
             verify=verify if verified else None,
+            **options,
         )
 
     def prepare(self, how):
@@ -166,11 +187,72 @@ def on_a_loop(b):
     return Workflow("w", steps)
 
 
+def retries(b):
+    often = Retry(4, initial=0.0)
+    steps = [b.step("a"), b.step("b", failures=2, prepare="ok", retry=often, undo_retry=often)]
+    return Workflow("w", [*steps, b.step("c", fails=True, retry=Retry(2, initial=0.0))])
+
+
+def conditions(b):
+    def is_set(ctx):
+        return "a was here" in ctx.shared
+
+    steps = [
+        b.step("never", when=lambda ctx: not is_set(ctx) and False),
+        b.step("a"),
+        b.step("b", when=is_set),
+    ]
+    return Workflow("w", [*steps, b.step("c", when=lambda ctx: not is_set(ctx)), b.step("d", fails=True)])
+
+
+def pivots(b):
+    steps = [b.step("a"), b.step("p", pivot=True), b.step("b", prepare="ok"), b.step("c", skips=True)]
+    inner = Workflow("inner", [b.step("x", failures=1, retry=Retry(2, initial=0.0))])
+    return Workflow("w", [*steps, inner, b.step("d", when=lambda ctx: True)])
+
+
+def limited(b):
+    """Limits that are not reached: each call is made in a thread of its own."""
+    steps = [b.step("a", timeout=60), b.step("b", prepare="ok"), b.step("c", fails=True, undo_timeout=60)]
+    return Workflow("w", steps, deadline=600)
+
+
+def parallel_succeeds(b):
+    inner = Workflow("inner", [b.step("i"), b.step("j")])
+    both = Parallel("both", b.step("x"), inner, b.step("y", failures=1, retry=Retry(2, initial=0.0)), limit=1)
+    return Workflow("w", [b.step("a"), both, b.step("c")])
+
+
+def parallel_is_undone(b):
+    inner = Workflow("inner", [b.step("i"), Parallel("deep", b.step("k"), b.step("l"), limit=1)])
+    both = Parallel("both", b.step("x", prepare="ok"), inner, b.step("y", when=lambda ctx: False), limit=1)
+    return Workflow("w", [b.step("a"), both, b.step("c", fails=True)])
+
+
+def parallel_fails(b):
+    inner = Workflow("inner", [b.step("i"), b.step("j", fails=True), b.step("never")])
+    both = Parallel("both", b.step("x"), inner, b.step("y", fails=True), b.step("z"), limit=1)
+    return Workflow("w", [b.step("a"), both, b.step("never")])
+
+
+def parallel_on_a_loop(b):
+    inner = Workflow("inner", [b.step("i", is_async=True), b.step("j")])
+    both = Parallel(
+        "both", inner, b.step("x", is_async=True, fails=True), b.step("y"), limit=1, on_failure="cancel"
+    )
+    return Workflow("w", [b.step("a"), both, b.step("never")])
+
+
+SIDE_BY_SIDE = ("parallel_succeeds", "parallel_is_undone", "parallel_fails", "parallel_on_a_loop")
+"""Scenarios for which the specification's journal has no form."""
+
 SCENARIOS = {
     build.__name__: build
     for build in (
         success, failure, no_snapshots, rollback_on, not_rollback_on, nested_fails, fails_after_nested,
         undo_fails, undo_fails_and_stops, stops, continues, prepares, prepare_fails, verified, on_a_loop,
+        retries, conditions, pivots, limited, parallel_succeeds, parallel_is_undone, parallel_fails,
+        parallel_on_a_loop,
     )
 }  # fmt: skip
 
@@ -199,6 +281,7 @@ def told(report):
         "rollback_errors": [error_of(error) for error in report.rollback_errors],
         "results": report.results,
         "remaining": [list(part) for part in report.remaining],
+        "effects": [effect_told(effect) for effect in report.effects],
         "prepare": None if report.prepare is None else step_told(report.prepare),
         "steps": [step_told(each) for each in report.step_reports],
     }
@@ -214,7 +297,13 @@ def step_told(report):
         report.result,
         dict(report.metadata),
         None if report.workflow is None else told(report.workflow),
+        [step_told(each) for each in report.failed_attempts],
+        [effect_told(effect) for effect in report.effects],
     ]
+
+
+def effect_told(effect):
+    return [effect.path, effect.action.value, effect.kind, effect.ref, effect.data]
 
 
 def error_of(error):

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.durable.scenarios import SCENARIOS
+from tests.durable.scenarios import SCENARIOS, SIDE_BY_SIDE
 
 ROOT = Path(__file__).parents[2]
 CASES = int(os.environ.get("AUTOMA_CRASHES", "1700" if os.environ.get("AUTOMA_SOAK") else "170"))
 """How many cases each scenario has in each store at least: all single crashes, the rest pairs of them."""
 
-LABS = [(scenario, store) for scenario in SCENARIOS for store in ("file", "sqlite")]
+LABS = [
+    (scenario, store)
+    for scenario in SCENARIOS
+    for store in ("file", "sqlite")
+    if store == "sqlite" or scenario not in SIDE_BY_SIDE
+]
 
 
 @pytest.mark.guarantee("G1", "G2", "G3", "G4", "G5", "G8", "G9", "G10")

@@ -243,6 +243,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.guarantee("G9", "G10")
+@pytest.mark.cancellation("C20")
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), Stop("by hand")])
 def test_an_interruption_suspends_a_journaled_run(error):
     """The step in flight is unknown, nothing is undone, the interruption goes on, and the run can be resumed."""
@@ -336,6 +337,7 @@ async def test_a_cancellation_between_two_steps_is_recorded(at):
     assert str(await build().resume_async("r", store)) == str(report)
 
 
+@pytest.mark.cancellation("C21")
 async def test_a_cancelled_task_suspends():
     """Cancelling a journaled start_async stops it where it is; cancelled during the way back, that goes to its end."""
     effects = Effects()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from automa import Ended, Status, Step, Workflow
+from automa import Ended, Outcome, Status, Step, Workflow
+from automa.stores import MemoryStore
 
 
 class Trace:
@@ -33,6 +37,38 @@ def trace():
     return Trace()
 
 
+class Column:
+    """Where a run lives, and what an interruption means for it: a column of docs/explanation/cancellation.md."""
+
+    def __init__(self, name):
+        self.is_journaled = name != "memory"
+        self.suspends = name == "suspend"  # the default of a journaled run
+        self.store = MemoryStore()
+        journaled = {"store": self.store} if self.suspends else {"store": self.store, "on_cancel": name}
+        self.options = {"run_id": "r"} | (journaled if self.is_journaled else {})
+
+    def undone(self, *calls):
+        """Return the calls that an interruption of the way forward brings about."""
+        return [] if self.suspends else list(calls)
+
+    @property
+    def outcome(self):
+        return Outcome.SUSPENDED if self.suspends else Outcome.UNDONE
+
+
+@pytest.fixture(params=["memory", "suspend", "rollback"])
+def column(request):
+    return Column(request.param)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler for Ctrl-C, which a job in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def raises(error):
     def raise_it():
         raise error
@@ -40,19 +76,69 @@ def raises(error):
     return raise_it
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
-def test_an_interruption_of_a_step_undoes_the_run_and_goes_on(trace, error):
-    """KeyboardInterrupt, SystemExit and the like from a step: the run is undone, and they are raised again."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(KeyboardInterrupt(), marks=pytest.mark.cancellation("C1")),
+        pytest.param(SystemExit(3), marks=pytest.mark.cancellation("C4")),
+        pytest.param(GeneratorExit(), marks=pytest.mark.cancellation("C4")),
+    ],
+)
+def test_an_interruption_of_a_step_goes_on(trace, column, error):
+    """KeyboardInterrupt, SystemExit and the like from a step: undone or suspended, and raised again."""
     workflow = Workflow(
         "w", [trace.step("a"), trace.step("b", raises(error)), trace.step("c")], observers=[trace]
     )
     with pytest.raises(type(error)) as caught:
-        workflow.start(run_id="r")
+        workflow.start(**column.options)
     assert caught.value is error
-    assert trace.calls == ["run a", "undo b", "undo a"]
+    assert trace.calls == ["run a", *column.undone("undo b", "undo a")]
     assert trace.report.step_reports[1].detail == "unknown"
     assert trace.report.error is error
-    assert "run r: workflow 'w' ended undone" in error.__notes__[0]
+    assert f"run r: workflow 'w' ended {column.outcome}" in error.__notes__.pop()
+
+
+@pytest.mark.cancellation("C2")
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_between_two_steps_keeps_the_next_from_starting(trace, column):
+    """Ctrl-C after a step has answered: the next is not called; undone or suspended, and raised again."""
+
+    class Presses:
+        def on_record(self, record):
+            if getattr(record, "path", None) == "b":
+                signal.raise_signal(signal.SIGINT)
+
+    workflow = Workflow(
+        "w", [trace.step("a"), trace.step("b"), trace.step("c")], observers=[trace, Presses()]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        workflow.start(**column.options)
+    assert trace.calls == ["run a", *column.undone("undo b", "undo a")]
+    assert trace.report.outcome is column.outcome
+
+
+@pytest.mark.cancellation("C3")
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_in_an_undo_is_held_back(trace, column):
+    """Ctrl-C, twice, while an undo works: that undo and those before it run to their end, then it is raised."""
+
+    def presses():
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        trace.calls.append("undone b")
+
+    steps = [trace.step("a"), trace.step("b", undo=presses), trace.step("c", raises(ValueError("x")))]
+    with pytest.raises(KeyboardInterrupt):
+        Workflow("w", steps, observers=[trace]).start(**column.options)
+    assert trace.calls == ["run a", "run b", "undo c", "undone b", "undo a"]
+    assert trace.report.outcome is Outcome.UNDONE
+    assert isinstance(trace.report.error, ValueError)
+
+
+async def turns_of_the_loop():
+    """Let the loop deliver what is due, a cancellation say."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("mode", ["stop", "continue"])
@@ -72,7 +158,8 @@ def test_an_interruption_inside_a_nested_workflow_undoes_all(trace):
     assert trace.calls == ["run a", "run b", "undo c", "undo b", "undo a"]
 
 
-def test_an_interruption_of_an_undo_does_not_stop_the_others(trace):
+@pytest.mark.cancellation("C5")
+def test_an_interruption_of_an_undo_does_not_stop_the_others(trace, column):
     """An undo that raises KeyboardInterrupt has failed; the rest is undone, and it is raised at the end."""
     steps = [
         trace.step("a"),
@@ -80,8 +167,9 @@ def test_an_interruption_of_an_undo_does_not_stop_the_others(trace):
         trace.step("c", raises(ValueError("x"))),
     ]
     with pytest.raises(KeyboardInterrupt):
-        Workflow("w", steps, observers=[trace]).start()
+        Workflow("w", steps, observers=[trace]).start(**column.options)
     assert trace.calls == ["run a", "run b", "undo c", "undo a"]
+    assert trace.report.outcome is Outcome.NEEDS_ATTENTION
     assert isinstance(trace.report.error, ValueError)
     assert isinstance(trace.report.rollback_errors[0], KeyboardInterrupt)
 
@@ -93,8 +181,9 @@ def test_the_first_interruption_is_the_one_that_goes_on(trace):
         Workflow("w", steps).start()
 
 
-async def test_a_cancelled_step_is_undone_and_so_are_those_before(trace):
-    """Cancelling an in-memory run undoes it, the step in flight included, and then the cancellation goes on."""
+@pytest.mark.cancellation("C6")
+async def test_a_cancelled_step_is_undone_and_so_are_those_before(trace, column):
+    """A cancel while an async step works: undone, that step included, or suspended; then the cancellation goes on."""
     started = asyncio.Event()
 
     async def hangs(ctx):
@@ -102,17 +191,25 @@ async def test_a_cancelled_step_is_undone_and_so_are_those_before(trace):
         await asyncio.sleep(3600)
 
     workflow = Workflow("w", [trace.step("a"), trace.step("b", hangs), trace.step("c")], observers=[trace])
-    task = asyncio.create_task(workflow.start_async())
+    task = asyncio.create_task(workflow.start_async(**column.options))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert trace.calls == ["run a", "undo b", "undo a"]
+    assert trace.calls == ["run a", *column.undone("undo b", "undo a")]
     assert trace.report.step_reports[1].detail == "unknown"
+    assert trace.report.outcome is column.outcome
 
 
-async def test_three_cancels_do_not_interrupt_the_way_back(trace):
-    """Cancelled again and again during an undo, every undo still runs to its end."""
+@pytest.mark.parametrize(
+    "cancels",
+    [
+        pytest.param(1, marks=pytest.mark.cancellation("C8")),
+        pytest.param(3, marks=pytest.mark.cancellation("C9")),
+    ],
+)
+async def test_cancels_do_not_interrupt_the_way_back(trace, column, cancels):
+    """Cancelled during an undo, also again and again, every undo still runs to its end."""
     undoing = asyncio.Event()
     go_on = asyncio.Event()
 
@@ -120,7 +217,7 @@ async def test_three_cancels_do_not_interrupt_the_way_back(trace):
         async def undo(ctx):
             undoing.set()
             await go_on.wait()
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
             trace.calls.append(f"undone {id}")
 
         return undo
@@ -130,20 +227,22 @@ async def test_three_cancels_do_not_interrupt_the_way_back(trace):
         trace.step("b", undo=slow("b")),
         trace.step("c", raises(ValueError("x"))),
     ]
-    task = asyncio.create_task(Workflow("w", steps, observers=[trace]).start_async())
+    task = asyncio.create_task(Workflow("w", steps, observers=[trace]).start_async(**column.options))
     await undoing.wait()
-    for _ in range(3):
+    for _ in range(cancels):
         task.cancel()
-        await asyncio.sleep(0.001)
+        await turns_of_the_loop()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert trace.calls == ["run a", "run b", "undo c", "undone b", "undone a"]
     assert trace.report.rollback_errors == []
+    assert trace.report.outcome is Outcome.UNDONE
 
 
-async def test_a_cancel_while_a_thread_works_waits_for_its_answer(trace):
-    """A sync step cannot be cancelled: its answer counts, it is undone with the rest, no further step starts."""
+@pytest.mark.cancellation("C7")
+async def test_a_cancel_while_a_thread_works_waits_for_its_answer(trace, column):
+    """A sync step cannot be cancelled: its answer counts, no further step starts; undone with the rest, or suspended."""
     started, go_on = threading.Event(), threading.Event()
 
     def works():
@@ -152,31 +251,37 @@ async def test_a_cancel_while_a_thread_works_waits_for_its_answer(trace):
         trace.calls.append("worked")
 
     workflow = Workflow("w", [trace.step("a"), trace.step("b", works), trace.step("c")], observers=[trace])
-    task = asyncio.create_task(workflow.start_async())
+    task = asyncio.create_task(workflow.start_async(**column.options))
     await asyncio.to_thread(started.wait, 30)
     task.cancel()
-    await asyncio.sleep(0.01)
+    await turns_of_the_loop()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert trace.calls == ["run a", "worked", "undo b", "undo a"]
+    assert trace.calls == ["run a", "worked", *column.undone("undo b", "undo a")]
     assert trace.report.step_reports[1].status is Status.SUCCESS
+    assert trace.report.outcome is column.outcome
 
 
-async def test_a_time_out_around_a_run_undoes_it(trace):
-    """`asyncio.timeout` around start_async: the run is undone, then the time-out is raised."""
+@pytest.mark.cancellation("C10")
+async def test_a_time_out_around_a_run_undoes_it(trace, column):
+    """`asyncio.timeout` around start_async: the run is undone or suspended, then the time-out is raised."""
 
     async def hangs(ctx):
+        time_out.reschedule(0)
         await asyncio.sleep(3600)
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await Workflow("w", [trace.step("a"), trace.step("b", hangs)]).start_async()
-    assert trace.calls == ["run a", "undo b", "undo a"]
+        async with asyncio.timeout(None) as time_out:
+            workflow = Workflow("w", [trace.step("a"), trace.step("b", hangs)], observers=[trace])
+            await workflow.start_async(**column.options)
+    assert trace.calls == ["run a", *column.undone("undo b", "undo a")]
+    assert trace.report.outcome is column.outcome
 
 
-async def test_a_sibling_that_fails_in_a_task_group_undoes_the_run(trace):
-    """A TaskGroup that cancels its tasks waits until the run is undone."""
+@pytest.mark.cancellation("C11")
+async def test_a_sibling_that_fails_in_a_task_group_undoes_the_run(trace, column):
+    """A TaskGroup that cancels its tasks waits until the run is undone, or suspended."""
     started = asyncio.Event()
 
     async def hangs(ctx):
@@ -189,9 +294,79 @@ async def test_a_sibling_that_fails_in_a_task_group_undoes_the_run(trace):
 
     with pytest.raises(ExceptionGroup, match="unhandled errors in a TaskGroup"):
         async with asyncio.TaskGroup() as group:
-            group.create_task(Workflow("w", [trace.step("a"), trace.step("b", hangs)]).start_async())
+            workflow = Workflow("w", [trace.step("a"), trace.step("b", hangs)])
+            group.create_task(workflow.start_async(**column.options))
             group.create_task(fails())
-    assert trace.calls == ["run a", "undo b", "undo a"]
+    assert trace.calls == ["run a", *column.undone("undo b", "undo a")]
+
+
+LOOP = """
+import asyncio, signal, sys
+from automa import Step, Workflow
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+
+def say(text):
+    print(text, flush=True)
+
+async def wait(kind):
+    say(kind + " at work")
+    await asyncio.to_thread(sys.stdin.readline)
+    say(kind + " done")
+
+async def run_b():
+    if {in_step}:
+        await wait("run b")
+
+async def undo_b():
+    if not {in_step}:
+        await wait("undo b")
+
+async def undo_a():
+    await asyncio.sleep(0)
+    say("undo a done")
+
+def fail():
+    raise ValueError("x")
+
+async def main():
+    steps = [Step("a", run=lambda: None, undo=undo_a), Step("b", run=run_b, undo=undo_b), Step("c", run=fail)]
+    await Workflow("w", steps).start_async({options})
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    say("interrupted")
+"""
+
+
+def ctrl_c_under_asyncio_run(options, *, in_step):
+    """Press Ctrl-C while a step, or an undo, is at work; return the rest of what is told."""
+    program = LOOP.replace("{options}", options).replace("{in_step}", str(in_step))
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout.readline().endswith("at work\n")
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate("go on\n", timeout=60)
+    return told.splitlines()
+
+
+@pytest.mark.cancellation("C6")
+@pytest.mark.parametrize("options", ["", "store='memory:'", "store='memory:', on_cancel='rollback'"])
+def test_ctrl_c_under_asyncio_run_cancels_the_step(options):
+    """Ctrl-C under asyncio.run is a cancel of the task, and is raised as KeyboardInterrupt afterwards."""
+    told = ctrl_c_under_asyncio_run(options, in_step=True)
+    assert told == (["interrupted"] if options == "store='memory:'" else ["undo a done", "interrupted"])
+
+
+@pytest.mark.cancellation("C12")
+@pytest.mark.parametrize("options", ["", "store='memory:'", "store='memory:', on_cancel='rollback'"])
+def test_ctrl_c_that_ends_asyncio_run_waits_for_the_way_back(options):
+    """asyncio.run ended by Ctrl-C during an undo: every undo runs to its end, then KeyboardInterrupt is raised."""
+    told = ctrl_c_under_asyncio_run(options, in_step=False)
+    assert told == ["undo b done", "undo a done", "interrupted"]
 
 
 def test_an_awaitable_that_can_only_be_cancelled_is_cancelled():

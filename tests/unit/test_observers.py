@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import io
 import logging
 import sys
 
 import pytest
 
-from automa import Ended, Skip, Step, Workflow
+from automa import Ended, Late, Retry, Skip, Step, Workflow
 from automa.abc import Observer
 from automa.observe import LoggingObserver, ProgressObserver
 from automa.stores import MemoryStore
@@ -159,6 +160,36 @@ async def test_a_run_that_is_turned_back_between_two_steps_says_so(audit, caplog
     with pytest.raises(asyncio.CancelledError):
         await task
     assert "WARNING [r a] turned back: CancelledError()" in lines_of(caplog)
+
+
+def test_attempts_and_effects_are_logged(audit, caplog):
+    """An attempt that failed says when the next is, an effect what was done outside."""
+
+    def charge(ctx):
+        if ctx.attempt == 1:
+            raise ValueError("no")
+        ctx.record_effect("payment", "4711")
+
+    step = Step("a", run=charge, retry=Retry(attempts=2, initial=0.001, jitter=False))
+    Workflow("w", [step], observers=[LoggingObserver(audit)]).start(run_id="r").raise_for_status()
+    lines = lines_of(caplog)
+    assert "WARNING [r a] run failed, and is tried again in 0.001 s: ValueError('no')" in lines
+    assert "INFO [r a] effect: payment 4711" in lines
+
+
+@pytest.mark.parametrize(
+    ("is_back", "error", "text"),
+    [
+        (True, None, "came back too late"),
+        (True, ValueError("no"), "came back too late, and failed: ValueError('no')"),
+        (False, None, "is still at work in its thread"),
+    ],
+)
+def test_what_became_of_a_late_step_is_logged(audit, caplog, is_back, error, text):
+    """A step that went on in its thread is a warning, whatever became of it."""
+    now = datetime.datetime.now(datetime.UTC)
+    LoggingObserver(audit, "r").on_record(Late("a", now, is_back, error))
+    assert lines_of(caplog) == [f"WARNING [r a] {text}"]
 
 
 def test_a_handler_that_raises_does_no_harm(audit, caplog):

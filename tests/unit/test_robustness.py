@@ -419,9 +419,9 @@ class Breaks:
 @pytest.mark.parametrize(
     ("at", "expected"),
     [
-        (1, ["undo"]),  # written ahead, not called: its undo bears that
-        (2, ["run", "undo after", "undo"]),
-        (3, ["run", "undo after", "undo"]),
+        (1, []),  # written ahead, not called: there is nothing to undo
+        (2, ["run", "undo"]),
+        (3, ["run", "undo"]),
         (4, ["run", "run after"]),  # all was done already
         (5, ["run", "run after"]),
     ],
@@ -481,6 +481,7 @@ say("end")
 """
 
 
+@pytest.mark.cancellation("C12")
 @pytest.mark.parametrize("undo", ["lambda: time.sleep(0.2) or say('undo a')", "slow_undo"])
 def test_the_shutdown_of_the_loop_lets_the_way_back_run_to_its_end(undo):
     """asyncio.run cancels all tasks at its end: a run among them is undone whole before the loop closes."""
@@ -508,6 +509,7 @@ except KeyboardInterrupt as error:
 """
 
 
+@pytest.mark.cancellation("C3")
 def test_ctrl_c_in_a_sync_undo_waits_for_the_way_back():
     """Ctrl-C, twice, while an undo works: the undo and those after it run to their end, then it is raised."""
     _, output = run_python(CTRL_C.format(in_undo=True), send=[signal.SIGINT, signal.SIGINT])
@@ -515,6 +517,7 @@ def test_ctrl_c_in_a_sync_undo_waits_for_the_way_back():
     assert output.rstrip().splitlines()[-1].startswith("interrupted: run")
 
 
+@pytest.mark.cancellation("C1")
 def test_ctrl_c_in_a_sync_step_cuts_it_off_and_undoes_it():
     """Ctrl-C while a step works comes through at once; the step and those before it are undone."""
     _, output = run_python(CTRL_C.format(in_undo=False), send=[signal.SIGINT])
@@ -544,6 +547,7 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.cancellation("C2")
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_between_two_steps_is_held_back(calls, before):
     """Ctrl-C that arrives while the engine itself works reaches the run as an interruption, with all undone."""
@@ -879,6 +883,7 @@ def test_a_rollback_that_answers_for_two_is_refused(calls, before):
     assert calls == ["run", "undo"]
 
 
+@pytest.mark.cancellation("C2")
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_before_the_next_step_keeps_it_from_starting(calls, before):
     """Ctrl-C that arrives between two steps, with nobody listening: the next step does not run, all is undone."""
@@ -897,7 +902,7 @@ def test_ctrl_c_before_the_next_step_keeps_it_from_starting(calls, before):
     ]
     with pytest.raises(KeyboardInterrupt):
         Workflow("w", steps).start()
-    assert calls == ["run", "undo m", "undo"]
+    assert calls == ["run", "undo"]
 
 
 @pytest.mark.usefixtures("ctrl_c")

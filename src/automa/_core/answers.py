@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from automa._core.commands import Raised
+from automa._core.commands import CutOff, Raised, Refused
 from automa._core.events import Event, Failure, Handoff, Success
 from automa._core.status import FAILED, ROLLBACK, RUN, SKIPPED, SUCCESS, UNDEFINED
 from automa.errors import IllegalHandoff, repr_of
@@ -88,7 +88,7 @@ def _are_own(reports: tuple[StepReport, ...], step_run: StepRun, actions: tuple[
 
 
 def _not_a_handoff(step_run: StepRun, answer: object) -> BaseException:
-    if isinstance(answer, Raised):
+    if isinstance(answer, Raised | Refused | CutOff):
         return answer.error
     return IllegalHandoff(f"step {step_run.path} answered with {repr_of(answer)}, not with a Handoff")
 

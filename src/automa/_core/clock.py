@@ -1,4 +1,4 @@
-"""The clock that drivers set. The core itself tells no time."""
+"""The clock, and the chance, that drivers set. The core itself tells no time and throws no dice."""
 
 from __future__ import annotations
 
@@ -16,5 +16,12 @@ def _unset() -> datetime:
     return ZERO_TIME
 
 
+def _certain() -> float:
+    return 1.0
+
+
 now: Clock = _unset
 """The present time; ``automa.runtime`` puts the system's clock here when it is imported."""
+
+random: Callable[[], float] = _certain
+"""A number from 0 to 1; ``automa.runtime`` puts one by chance here when it is imported."""

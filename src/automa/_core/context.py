@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from automa._core import clock
 from automa._core.definition import part_of
+from automa._core.records import Effect
 from automa._core.reports import StepReport
-from automa._core.state import State
+from automa._core.state import State, check_effect
 from automa._core.status import Action
 from automa._core.typed import as_typed
+from automa.errors import StateError
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import MutableMapping
+    from datetime import datetime
 
     from automa._core.runs import StepRun, WorkflowRun
 
@@ -110,6 +117,48 @@ class Context:
         ids = self._workflow_run.ids_of(self._step_run)
         parts = (run.workflow_id, run.run_id, *ids, way)
         return "/".join(quote(part, safe="") for part in parts)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When this action is cut off, UTC: by the step's time-out, or the deadline of the run; or None."""
+        is_forward = self.action is not Action.ROLLBACK
+        step, began = self._step_run.step, self.report.start_time
+        seconds = getattr(step, "timeout" if is_forward else "undo_timeout", None)
+        limits = [self._workflow_run.run.deadline] if is_forward else []
+        if seconds is not None and began is not None and self.action is not Action.PREPARE:
+            limits.append(began + timedelta(seconds=seconds))
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def record_effect(self, kind: str, ref: str, *, defer: bool = False, **data: Any) -> None:
+        """Keep in the report, and the journal, what was really done outside.
+
+        The report of the run lists those that were not undone (``report.effects``). Told of again, by another
+        attempt say, an effect of the same kind and ref is the same one.
+
+        Args:
+            kind: What it is: ``payment``, say.
+            ref: By what it is found there: the number of the payment.
+            defer: Whether it is written with the step's answer. Otherwise it is durable, where the run is
+                journaled, when this returns.
+            data: More about it: JSON values.
+
+        Raises:
+            StateError: Where ``kind`` or ``ref`` is no text, a value is not JSON, or a secret is in it.
+            StoreError: Where it could not be written; the run stops after this step.
+        """
+        run = self._workflow_run.run
+        check_effect(kind, ref, data)
+        if run.guard is not None and run.guard(json.dumps([kind, ref, data])):
+            raise StateError(f"effect {kind!r}: there is a secret in it; secrets go into resources")
+        effect = Effect(self.path, self.action, clock.now(), kind, ref, copy.deepcopy(data))
+        if not defer:
+            run.record_at_once(effect)
+        self.report.more.add_effects([effect])
+
+    def set_apart(self) -> None:
+        """Let a step for which nobody waits any more keep the state that it has: the run takes another."""
+        self._workflow_run = copy.copy(self._workflow_run)
+        self._step_run = copy.copy(self._step_run)
 
     @property
     def log(self) -> logging.Logger | logging.LoggerAdapter[Any]:

@@ -21,6 +21,7 @@ from automa.errors import WorkflowDefinitionError, repr_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
     from enum import StrEnum
 
     from automa._core.protocols import AtomicStep, Composite
@@ -41,11 +42,20 @@ class Definition:
         rollback_on: Which errors send it back: classes, or a function that tells; by default all.
         prepare: What comes before its first step.
         snapshots: Whether an undo gets the state as its own step left it.
+        deadline: How long the way forward may take; None where it may take as long as it likes.
+        late_grace: Seconds to wait for a step that took too long in a thread, before it is undone.
+
+    Attributes:
+        traits: What else about it, as a step, decides how a run goes.
+        has_pivot: Whether a point of no return is in it, at any depth.
+        has_parallel: Whether a `Parallel` is in it, at any depth.
 
     Raises:
         WorkflowDefinitionError: Where an id is empty or twice there, where something is not a
             step, or a mode is unknown.
     """
+
+    traits: tuple[str, ...] = ()
 
     def __init__(  # noqa: PLR0913  # what the options of a workflow come down to
         self,
@@ -57,6 +67,8 @@ class Definition:
         rollback_on: RollbackOn = Exception,
         prepare: SagaPrepare | None = None,
         snapshots: bool = True,
+        deadline: timedelta | None = None,
+        late_grace: float = 30.0,
     ) -> None:
         check_id(id, "a workflow")
         self.id = id
@@ -74,6 +86,17 @@ class Definition:
         if self.depth > MAX_DEPTH:
             raise WorkflowDefinitionError(f"workflow {id!r} nests deeper than {MAX_DEPTH} levels")
         self._check_unique()
+        nested = [entry.nested for entry in self.entries if entry.nested is not None]
+        self.has_pivot: bool = any(each.has_pivot for each in nested) or any(
+            "pivot" in entry.traits for entry in self.entries
+        )
+        self.has_parallel: bool = any(each.has_parallel or "parallel" in each.traits for each in nested)
+        if self.has_pivot and self.mode is not ExecutionMode.ROLLBACK:
+            raise WorkflowDefinitionError(
+                f"workflow {id!r} has a pivot, and the mode {self.mode.value!r}, in which nothing is undone"
+            )
+        self.deadline: timedelta | None = deadline
+        self.late_grace: float = late_grace
         self.snapshots: bool = snapshots
         self.rollback_on: RollbackOn = _checked_rollback_on(rollback_on, self)
         self.prepare: StepFunction | None = (
@@ -124,6 +147,15 @@ class Entry(NamedTuple):
     id: str
     part: str
     nested: Definition | None
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What else about the step decides how a run goes."""
+        if self.nested is not None:
+            return self.nested.traits
+        if not isinstance(self.step, Step):
+            return ()
+        return tuple(name for name in ("pivot", "irreversible") if getattr(self.step, name))
 
 
 def _entry(step: Any, what: str) -> Entry:

@@ -34,6 +34,10 @@ SagaPrepare = Callable[..., Any]
 """What comes before a step's work: takes the context or nothing, sync or async; may return a dict."""
 
 
+SagaWhen = Callable[..., Any]
+"""Tells whether a step is to be run: takes the context or nothing, sync or async; true or false."""
+
+
 SagaVerify = Callable[..., Any]
 """Tells whether a step's work was done: takes the context or nothing, sync or async; True, False or None."""
 
@@ -44,10 +48,12 @@ class StepFunction(NamedTuple):
     Attributes:
         call: Calls it with the step and the context.
         is_async: Whether it gives an awaitable, as far as can be told without calling it.
+        name: What it is called, for messages.
     """
 
     call: Callable[[Step, Context], Any]
     is_async: bool
+    name: str = ""
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -87,12 +93,13 @@ def step_function(function: object, owner: Any, role: str) -> StepFunction:
         )
     takes_context = _takes_context(function, what)
     is_async = _inspect().iscoroutinefunction(_innermost(function))
+    name = getattr(function, "__name__", "")
     if getattr(function, "__self__", None) is owner:
         method = function.__func__  # type: ignore[attr-defined]  # a bound method has one
-        return StepFunction(method if takes_context else lambda step, _ctx: method(step), is_async)
+        return StepFunction(method if takes_context else lambda step, _ctx: method(step), is_async, name)
     if takes_context:
-        return StepFunction(lambda _step, ctx: function(ctx), is_async)
-    return StepFunction(lambda _step, _ctx: function(), is_async)
+        return StepFunction(lambda _step, ctx: function(ctx), is_async, name)
+    return StepFunction(lambda _step, _ctx: function(), is_async, name)
 
 
 def _innermost(function: Any) -> Any:
@@ -164,6 +171,21 @@ class Preparation:
     def __call__(self, ctx: Context, _event: object) -> Any:
         """Call the function; it returns values to be kept, or None."""
         return self.function.call(self.step, ctx)
+
+
+class Condition(Preparation):
+    """A controller that asks whether a step is to be run: it has no effect, and is not recorded."""
+
+    __slots__ = ()
+
+
+class Admission(Preparation):
+    """A controller that asks only whether a step may be called: it does nothing, and is not recorded."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(StepFunction(lambda _step, _ctx: None, is_async=True), None)
 
 
 class PendingAnswer(Awaitable["Handoff"]):

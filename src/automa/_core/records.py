@@ -22,10 +22,12 @@ class Topology(NamedTuple):
     Attributes:
         id: The id of the step.
         steps: The steps in it, where it is a workflow; None where it is none.
+        traits: What else about it decides how a run goes: ``pivot``, ``irreversible`` or ``parallel``.
     """
 
     id: str
     steps: tuple[Topology, ...] | None = None
+    traits: tuple[str, ...] = ()
 
 
 class Begun(NamedTuple):
@@ -44,6 +46,7 @@ class Begun(NamedTuple):
         prepares: Whether the workflow has a prepare of its own.
         without_undo: The paths of the steps that had no undo.
         is_foreign: Whether the journal was begun by another implementation, which records less.
+        deadline: Until when the way forward may take; None where it may take as long as it likes.
     """
 
     workflow_id: str
@@ -58,6 +61,7 @@ class Begun(NamedTuple):
     prepares: bool = False
     without_undo: tuple[str, ...] = ()
     is_foreign: bool = False
+    deadline: datetime | None = None
 
 
 class Started(NamedTuple):
@@ -83,6 +87,7 @@ class Answered(NamedTuple):
         shared: What it changed in the shared state, where the run is journaled.
         local: What it changed in its own state, where the run is journaled.
         goes_back: Whether its failure sends the run back (spec: F5); None where it did not fail.
+        is_at_work: Whether it took too long, and goes on in a thread, where nobody can stop it.
     """
 
     path: str
@@ -90,6 +95,60 @@ class Answered(NamedTuple):
     shared: Changes | None = None
     local: Changes | None = None
     goes_back: bool | None = None
+    is_at_work: bool = False
+
+
+class AttemptFailed(NamedTuple):
+    """A step has failed, and is called again.
+
+    Attributes:
+        path: The path of the step from the root.
+        report: What it did this time.
+        delay: The seconds before it is called again; None where the run has stopped, past its pivot, and
+            the step is called again when it is resumed.
+    """
+
+    path: str
+    report: StepReport
+    delay: float | None
+
+
+class Effect(NamedTuple):
+    """Something that a step has really done outside, as `Context.record_effect` was told.
+
+    Attributes:
+        path: The path of the step from the root.
+        action: During which action.
+        at: When.
+        kind: What it is: ``payment``, say.
+        ref: By what it is found there: the number of the payment.
+        data: More about it, JSON values by name.
+    """
+
+    path: str
+    action: Action
+    at: datetime
+    kind: str
+    ref: str
+    data: dict[str, Any]
+
+
+class Late(NamedTuple):
+    """What became of a step that had taken too long, and went on in a thread.
+
+    Attributes:
+        path: The path of the step from the root.
+        at: When that was found.
+        is_back: Whether it has come to an end; else it was still at work when the run ended.
+        error: How it failed in the end, if it did; that its process has died where nobody can tell.
+        result: What it returned in the end.
+    """
+
+    path: str
+    at: datetime
+    is_back: bool
+    error: BaseException | None = None
+    result: Any = None
 
 
 class Cancelled(NamedTuple):
@@ -131,9 +190,11 @@ class Resumed(NamedTuple):
 
     Attributes:
         at: When.
+        deadline: Until when the way forward may take from now on; None where that has not changed.
     """
 
     at: datetime
+    deadline: datetime | None = None
 
 
 class Request(StrEnum):
@@ -163,4 +224,16 @@ class Requested(NamedTuple):
     note: str = ""
 
 
-Record = Begun | Started | Answered | Cancelled | Ended | Suspended | Resumed | Requested
+Record = (
+    Begun
+    | Started
+    | Answered
+    | AttemptFailed
+    | Effect
+    | Late
+    | Cancelled
+    | Ended
+    | Suspended
+    | Resumed
+    | Requested
+)

@@ -8,14 +8,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from automa._core.commands import Append, Command, Deliver, Halt, Interrupted, Raised
+from automa._core import clock
+from automa._core.commands import (
+    Append,
+    Await,
+    Branch,
+    Command,
+    CutOff,
+    Deliver,
+    Fork,
+    Gone,
+    Halt,
+    Interrupted,
+    Raised,
+    Refused,
+    Sleep,
+)
 from automa._core.events import Failure, Handoff, Success
-from automa._core.functions import Preparation, StepFunction
+from automa._core.functions import Admission, Condition, Preparation, StepFunction
 from automa._core.records import (
     Answered,
+    AttemptFailed,
     Begun,
     Cancelled,
+    Effect,
     Ended,
+    Late,
     Record,
     Request,
     Requested,
@@ -31,9 +49,10 @@ if TYPE_CHECKING:
 
     from automa._core.context import Context
     from automa._core.reports import StepReport, WorkflowReport
-    from automa._core.runs import WorkflowRun
+    from automa._core.runs import Run, WorkflowRun
 
-_NOTES = (Suspended, Resumed)
+_NOTES = (Suspended, Resumed, Effect)
+"""Records that no command of the walk asks for."""
 
 
 def replay(
@@ -52,37 +71,74 @@ def replay(
     Raises:
         JournalError: Where the records do not fit the walk.
     """
-    return (yield from Replay(walk, workflow_run, history).commands())
+    begun = history[0]
+    assert isinstance(begun, Begun)  # noqa: S101  # whoever reads a journal checks that
+    workflow_run.report.start_time = begun.at
+    report: WorkflowReport = yield from Replay(
+        walk, workflow_run.run, history, is_foreign=begun.is_foreign
+    ).commands()
+    return report
+
+
+def replay_dry(walk: Generator[Command, Any, Any], halt: Halt) -> Any:
+    """Carry a replay to the end of its records, without any effect, and stop it there.
+
+    Args:
+        walk: The replay: of a run, or of a branch of one.
+        halt: What stops it.
+
+    Returns:
+        What the walk returns.
+
+    Raises:
+        JournalError: Where the records do not fit the walk.
+    """
+    is_halted = False
+    try:
+        command = next(walk)
+        while True:
+            if isinstance(command, Fork):
+                ends = [replay_dry(branch.walk, halt) for branch in command.branches]
+                is_halted = is_halted or any(isinstance(end, Halt) for end in ends)
+                command = walk.send(ends)
+            elif is_halted:
+                command = walk.send(None)
+            else:
+                is_halted = True
+                command = walk.throw(halt)
+    except StopIteration as stop:
+        return stop.value
 
 
 class Replay:
     """Answers a walk from its history, and passes on what that does not answer.
 
     Args:
-        walk: The walk of the run, from its beginning.
-        workflow_run: The run that is walked.
+        walk: The walk: of the run from its beginning, or of a branch.
+        run: What its steps share.
         history: Its records so far.
+        is_foreign: Whether they were made of a journal of another implementation.
     """
 
     def __init__(
         self,
-        walk: Generator[Command, Any, WorkflowReport],
-        workflow_run: WorkflowRun,
+        walk: Generator[Command, Any, Any],
+        run: Run,
         history: Sequence[Record],
+        *,
+        is_foreign: bool = False,
     ) -> None:
         self._walk = walk
-        self._run = workflow_run.run
+        self._run = run
         self._history = history
         self._next = 0
         self._started: dict[tuple[str, str], int] = {}
-        begun = history[0]
-        assert isinstance(begun, Begun)  # noqa: S101  # whoever reads a journal checks that
-        self._is_foreign = begun.is_foreign
-        workflow_run.report.start_time = begun.at
-        workflow_run.run.is_replaying = True
+        self._effects: dict[tuple[str, str], list[Effect]] = {}
+        self._is_foreign = is_foreign
+        run.is_replaying = True
 
-    def commands(self) -> Generator[Command, Any, WorkflowReport]:
-        """Yield what is not answered by the history; return the report of the whole run."""
+    def commands(self) -> Generator[Command, Any, Any]:
+        """Yield what is not answered by the history; return what the walk returns."""
         try:
             command = self._walk.send(None)
             while True:
@@ -93,17 +149,74 @@ class Replay:
                 else:
                     command = self._walk.send(answer)
         except StopIteration as stop:
-            report: WorkflowReport = stop.value
-            return report
+            return stop.value
 
     def _answered(self, command: Command) -> Generator[Command, Any, object]:
-        if not isinstance(command, Append):
-            return (yield from self._delivered(command))
-        rest = self._written(command.records)
-        if not rest:
-            return self._requested_next()
-        self._run.is_replaying = False
-        return (yield Append(rest))
+        match command:
+            case Append(records):
+                rest = self._written(records)
+                if not rest:
+                    return self._requested_next()
+                self._run.is_replaying = False
+                return (yield Append(rest))
+            case Deliver():
+                return (yield from self._delivered(command))
+            case Sleep():
+                return (yield from self._slept(command))
+            case Await():
+                return (yield from self._awaited(command))
+        return (yield self._forked(command))
+
+    def _slept(self, command: Sleep) -> Generator[Command, Any, object]:
+        """Wait for what is left of the time between two attempts."""
+        if self._peek() is not None:
+            return None
+        last = self._history[-1] if self._run.is_replaying else None
+        if isinstance(last, AttemptFailed) and last.report.end_time is not None:
+            passed = (clock.now() - last.report.end_time).total_seconds()
+            command = command._replace(seconds=command.seconds - max(0.0, passed))
+        return (yield command) if command.seconds > 0 else None
+
+    def _awaited(self, command: Await) -> Generator[Command, Any, object]:
+        """Tell what became of a step that took too long; its thread has died with its process."""
+        known = self._peek()
+        if known is None:
+            return (yield command) if not self._run.is_replaying else Gone()
+        if isinstance(known, Late) and known.path == command.path:
+            self._take_effects(command.report, (known.path, RUN))
+            return known if known.is_back else None
+        return None
+
+    def _forked(self, fork: Fork) -> Fork:
+        """Return a fork whose branches are answered each from its own part of the history."""
+        end = self._end_of(fork.path)
+        phase = self._history[self._next : end]
+        parts: dict[str, list[Record]] = {branch.path: [] for branch in fork.branches}
+        common: list[Record] = []
+        for record in phase:
+            path = getattr(record, "path", None) or ""
+            inside = path.removeprefix(f"{fork.path}/")
+            branch_path = f"{fork.path}/{inside.partition('/')[0]}"
+            if inside != path and branch_path in parts and not isinstance(record, Requested):
+                parts[branch_path].append(record)
+            else:
+                common.append(record)
+                for part in parts.values():
+                    part.append(record)
+        self._history = [*self._history[: self._next], *common, *self._history[end:]]
+        branches = [
+            Branch(branch.path, Replay(branch.walk, branch.run, parts[branch.path]).commands(), branch.run)
+            for branch in fork.branches
+        ]
+        return fork._replace(branches=branches)
+
+    def _end_of(self, path: str) -> int:
+        """Return where a parallel step has come to its end, in the history."""
+        for index in range(self._next, len(self._history)):
+            record = self._history[index]
+            if isinstance(record, Answered) and record.path == path:
+                return index
+        return len(self._history)
 
     # Records that the walk wants to be written
 
@@ -126,6 +239,7 @@ class Replay:
                 )
             if isinstance(known, Answered) and isinstance(record, Answered):
                 _adopt_times(record.report, known.report)
+                self._effects.pop((known.path, known.report.action), None)
             if isinstance(known, Ended) and isinstance(record, Ended):
                 record.report.end_time = known.report.end_time
             self._take(known)
@@ -139,7 +253,8 @@ class Replay:
     def _requested_next(self) -> Requested | None:
         """Return what an operator asked of the run after it had ended."""
         known = self._peek()
-        before = next(each for each in reversed(self._history[: self._next]) if not isinstance(each, _NOTES))
+        passed = reversed(self._history[: self._next])
+        before = next((each for each in passed if not isinstance(each, _NOTES)), None)
         if isinstance(known, Requested) and isinstance(before, Ended):
             self._take(known)
             return known
@@ -147,10 +262,14 @@ class Replay:
 
     # Calls of steps
 
-    def _delivered(self, command: Deliver) -> Generator[Command, Any, object]:
+    def _delivered(self, command: Deliver) -> Generator[Command, Any, object]:  # noqa: C901, PLR0911  # a record a case
         """Answer a call of a step: from the history, or by the step."""
         ctx = command.ctx
         key = (ctx.path, ctx.action)
+        if isinstance(command.controller, Condition):
+            return (yield from self._decided(command))
+        if isinstance(command.controller, Admission):
+            return (yield from self._admitted(command))
         while True:
             known = self._peek()
             if isinstance(known, Started) and (known.path, known.action) == key:  # an attempt after a crash
@@ -166,6 +285,11 @@ class Replay:
             return (yield from self._lived(command))
         if isinstance(known, Answered) and (known.path, known.report.action) == key:
             return self._recorded(command, known)
+        if isinstance(known, AttemptFailed) and known.path == ctx.path:
+            self._take_effects(known.report, key)
+            return known
+        if isinstance(known, Answered) and known.path == ctx.path and _is_refusal(known, ctx):
+            return self._refused(command, known)
         if self._is_foreign and ctx.action is PREPARE:
             is_to_run = self._is_of_workflow(command) or self._peek(1) is None
             return (yield command) if is_to_run else None
@@ -177,17 +301,79 @@ class Replay:
     def _is_of_workflow(self, command: Deliver) -> bool:
         return isinstance(command.controller, Preparation) and command.controller.step is None
 
-    def _recorded(self, command: Deliver, known: Answered) -> object:
-        """Do again what a step has done, as its record tells it, and return its answer."""
-        ctx, event, report = command.ctx, command.event, known.report
+    def _decided(self, command: Deliver) -> Generator[Command, Any, object]:
+        """Answer whether a step is to be run: it was, where the history goes on with its start."""
+        path = command.ctx.path
+        known, note = self._peek(), ""
+        while isinstance(known, Requested) and known.request is Request.ROLLBACK:
+            self._take(known)
+            self._run.must_undo, note = True, known.note
+            known = self._peek()
+        if known is None and self._run.must_undo:
+            return Refused(RollbackRequested(note or _ASKED))
+        if known is None:
+            self._run.is_replaying = False
+            return (yield command)
+        if isinstance(known, AttemptFailed) and known.path == path:
+            return known
+        if not isinstance(known, Answered) or known.path != path:
+            return True
+        if known.report.status is SKIPPED:
+            return Raised(Skip(known.report.detail or ""))
+        return self._refused(command, known)
+
+    def _admitted(self, command: Deliver) -> Generator[Command, Any, object]:
+        """Answer whether a step may be called: it was not, where the history tells at once that it failed."""
+        before = 0 if self._is_foreign else len(self._run.unwritten)
+        known = self._peek(before)
+        if known is None:
+            return (yield command)
+        if isinstance(known, AttemptFailed) and known.path == command.ctx.path:
+            return known
+        if isinstance(known, Answered) and known.path == command.ctx.path and known.report.error is not None:
+            return self._refused(command, known)
+        return None
+
+    def _refused(self, command: Deliver, known: Answered) -> Refused:
+        """Return the answer for a step that was not called."""
+        self._redo(command, known)
+        error = known.report.error
+        assert error is not None  # noqa: S101  # it has failed
+        return Refused(error)
+
+    def _redo(self, command: Deliver, known: Answered) -> None:
+        """Change the state again as a record tells, and decide again what was decided."""
+        ctx, error = command.ctx, known.report.error
         ctx.shared.replay(known.shared)
         if known.local:
             ctx.local.replay(known.local)
-        error = report.error
         if known.goes_back is not None and error is not None:
             self._run.replay_decision(error, known.goes_back)
         if error is not None and not isinstance(error, Exception):
             self._run.replayed = error
+
+    def _take_effects(self, report: StepReport, key: tuple[str, str]) -> None:
+        """Put into a report what its step had told of what it has done, in the order of time."""
+        while self._next < len(self._history) and isinstance(self._history[self._next], _NOTES):
+            self._pass_note(self._history[self._next])
+            self._next += 1
+        effects = self._effects.pop(key, [])
+        if effects:
+            report.more.add_effects(effects)
+
+    def _pass_note(self, note: Record) -> None:
+        if isinstance(note, Effect):
+            self._effects.setdefault((note.path, note.action), []).append(note)
+
+    def _recorded(self, command: Deliver, known: Answered) -> object:
+        """Do again what a step has done, as its record tells it, and return its answer."""
+        ctx, event, report = command.ctx, command.event, known.report
+        error = report.error
+        self._take_effects(report, (ctx.path, ctx.action))
+        self._redo(command, known)
+        if known.is_at_work and isinstance(error, Exception):
+            ctx.report.adopt(report)
+            return CutOff(error, is_at_work=True)
         if ctx.action is PREPARE:
             ctx.report.metadata.update(report.metadata)
             if report.status is SKIPPED:
@@ -227,12 +413,14 @@ class Replay:
         ctx = command.ctx
         self._run.is_replaying = False
         before = self._started.get((ctx.path, ctx.action), 0)
+        self._take_effects(ctx.report, (ctx.path, ctx.action))
         if not before:
             return (yield command)
         self._started.clear()  # what comes after it has not been at work
-        ctx.attempt = before + 1
+        ctx.attempt += before
         verify = getattr(ctx.step, "verify_function", None)
         if ctx.action is RUN and isinstance(verify, StepFunction):
+            shared, local = ctx.shared.changes(), ctx.local.changes()  # what its prepare has changed
             found = yield Deliver(Preparation(verify, ctx.step), ctx, command.event)
             if isinstance(found, Interrupted):
                 self._run.interrupt(found.error)
@@ -244,13 +432,18 @@ class Replay:
                 ctx.report.detail = "verified: it was done before the run was resumed"
                 return Handoff(ctx.step.next, Success.of(command.event, ctx.report))
             ctx.shared.discard()
+            ctx.shared.replay(shared)
             ctx.local.discard()
+            ctx.local.replay(local)
             if found is not False:
                 return self._unknown(command, _in_doubt(ctx, found))
         halt = yield Append([Started(ctx.path, ctx.action, ctx.report.start_time)])
         if halt is not None:
             raise halt
-        return (yield command)
+        answer = yield command
+        if isinstance(answer, Refused) and isinstance(answer.error, Exception) and ctx.action is RUN:
+            return self._unknown(command, answer.error)  # not called now, but before
+        return Raised(answer.error) if isinstance(answer, Refused) else answer
 
     def _unknown(self, command: Deliver, error: Exception) -> Raised | Handoff:
         """Fail a step of which nobody knows whether it has had its effect; its undo is called."""
@@ -277,12 +470,13 @@ class Replay:
     def _take(self, known: Record) -> None:
         """Go on behind a record that `_peek` has returned."""
         while self._history[self._next] is not known:
+            self._pass_note(self._history[self._next])
             self._next += 1
         self._next += 1
         if isinstance(known, Started):
             key = (known.path, known.action)
             self._started[key] = self._started.get(key, 0) + 1
-        elif isinstance(known, Answered):
+        elif isinstance(known, Answered | AttemptFailed):
             self._started.pop((known.path, known.report.action), None)
 
 
@@ -301,7 +495,7 @@ def _in_doubt(ctx: Context, found: object) -> UnknownOutcomeError:
     return error
 
 
-def _same(known: Record, record: Record) -> bool:
+def _same(known: Record, record: Record) -> bool:  # noqa: PLR0911  # a kind of record a line
     """Whether a record of the history and one of the walk tell of the same."""
     match known, record:
         case (Started(), Started()):
@@ -312,11 +506,20 @@ def _same(known: Record, record: Record) -> bool:
                 record.report.action,
                 record.report.status,
             )
+        case (AttemptFailed(), AttemptFailed()):
+            return known.path == record.path
         case (Cancelled(), Cancelled()):
             return known.path == record.path
+        case (Late(), Late()):
+            return (known.path, known.is_back) == (record.path, record.is_back)
         case (Requested(), Cancelled()):
             return known.request is Request.ROLLBACK
     return type(known) is type(record)
+
+
+def _is_refusal(known: Answered, ctx: Context) -> bool:
+    """Whether a record tells that a step failed without having been called."""
+    return known.report.action is PREPARE and ctx.action is RUN and known.report.error is not None
 
 
 def _is_of_prepare(record: Record) -> bool:
@@ -339,4 +542,6 @@ def _name(record: Record) -> str:
             return f"{action} of step {path} starts"
         case Answered(path, report):
             return f"{report.action} of step {path} ended {report.status}"
+        case AttemptFailed(path):
+            return f"step {path} failed, to be tried again"
     return f"it has {type(record).__name__.lower()}"

@@ -18,11 +18,13 @@ from automa._core.status import (
     RollbackMode,
     Status,
 )
-from automa.errors import WorkflowFailed, repr_of, text_of
+from automa.errors import BranchCancelled, WorkflowFailed, repr_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, MutableMapping
     from datetime import datetime, timedelta
+
+    from automa._core.records import Effect, Late
 
 StepIDs = list[str]
 """The ids of steps, in order (seed: StepIDs)."""
@@ -37,6 +39,24 @@ class Metadata(UserDict[str, "str | bytes"]):
                 f"metadata[{name!r}]: names are texts, values texts or bytes, not {type(value).__name__}"
             )
         super().__setitem__(name, value)
+
+
+class More:
+    """What few reports have, made when it is first asked for."""
+
+    __slots__ = ("effects", "failed_attempts", "is_irreversible", "late", "metadata")
+
+    def __init__(self) -> None:
+        self.metadata: Metadata = Metadata()
+        self.effects: dict[tuple[str, str], Effect] = {}
+        self.failed_attempts: tuple[StepReport, ...] = ()
+        self.late: Late | None = None
+        self.is_irreversible: bool = False
+
+    def add_effects(self, effects: Iterable[Effect]) -> None:
+        """Add effects in the order of time; one of the same kind and ref replaces an earlier one."""
+        merged = sorted([*self.effects.values(), *effects], key=lambda effect: effect.at)
+        self.effects = {(effect.kind, effect.ref): effect for effect in merged}
 
 
 _NO_MODES = (None, None)
@@ -61,7 +81,7 @@ class StepReport:
     """
 
     __slots__ = (
-        "_metadata", "action", "detail", "end_time", "error", "modes", "result",
+        "_more", "action", "detail", "end_time", "error", "modes", "result",
         "start_time", "status", "step_id", "workflow",
     )  # fmt: skip
 
@@ -76,24 +96,69 @@ class StepReport:
         self.result: Any = None
         self.workflow: WorkflowReport | None = None
         self.modes: tuple[ExecutionMode | None, RollbackMode | None] = _NO_MODES
-        self._metadata: Metadata | None = None  # made when first asked for: most have none
+        self._more: More | None = None
+
+    @property
+    def more(self) -> More:
+        """What few reports have; for whoever adds to it."""
+        if self._more is None:
+            self._more = More()
+        return self._more
 
     @property
     def metadata(self) -> MutableMapping[str, str | bytes]:
         """What the step noted beside its result: texts or bytes by name."""
-        if self._metadata is None:
-            self._metadata = Metadata()
-        return self._metadata
+        return self.more.metadata
 
     @property
     def has_metadata(self) -> bool:
         """Whether the step noted anything."""
-        return bool(self._metadata)
+        return self._more is not None and bool(self._more.metadata)
 
-    def adopt_metadata(self, other: StepReport) -> None:
+    @property
+    def failed_attempts(self) -> tuple[StepReport, ...]:
+        """The reports of the attempts that failed before this one."""
+        return () if self._more is None else self._more.failed_attempts
+
+    @property
+    def attempts(self) -> int:
+        """How often the step was tried."""
+        return 1 + len(self.failed_attempts)
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        """What the step has really done outside, in all its attempts, as it told with `record_effect`."""
+        if self._more is None:
+            return ()
+        every = More()
+        for report in (*self._more.failed_attempts, self):
+            every.add_effects(report.own_effects)
+        return tuple(every.effects.values())
+
+    @property
+    def own_effects(self) -> tuple[Effect, ...]:
+        """What the step has really done outside in this attempt alone."""
+        return () if self._more is None else tuple(self._more.effects.values())
+
+    @property
+    def late(self) -> Late | None:
+        """What became of the step after it had taken too long in a thread; None where nothing is known."""
+        return None if self._more is None else self._more.late
+
+    @property
+    def is_irreversible(self) -> bool:
+        """Whether it tells that the step cannot be undone by its nature."""
+        return self._more is not None and self._more.is_irreversible
+
+    def adopt(self, other: StepReport) -> None:
         """Take over what was noted in another report of the same action."""
-        if other._metadata:
-            self.metadata.update(other._metadata)
+        if other._more is None:
+            return
+        mine, theirs = self.more, other._more
+        mine.metadata.update(dict(theirs.metadata.data))  # at once: a thread may be at work on it
+        mine.failed_attempts = mine.failed_attempts or theirs.failed_attempts
+        if theirs.effects:
+            mine.add_effects(tuple(theirs.effects.values()))
 
     @property
     def reason(self) -> BaseException | str | None:
@@ -128,17 +193,20 @@ def _standing(step_id: str, actions: list[StepReport]) -> list[str]:
     """Return what stands of a step that was run: itself, or those inside it that were not undone."""
     last = actions[-1]
     if last.action is ROLLBACK and last.status is not FAILED:
-        return []
-    inside = [report for report in actions if report.workflow is not None]
+        return [step_id] if last.is_irreversible else []
     went_back = last.action is ROLLBACK or (last.workflow is not None and last.status is FAILED)
-    if not inside or not went_back:
+    if not went_back or all(report.workflow is None for report in actions):
         return [step_id]
     # A workflow that went back, and not to its end: those of its steps that still stand.
-    nested = WorkflowReport(step_id, inside[0].workflow.step_sequence if inside[0].workflow else [])
-    nested.step_reports = [
-        each for report in inside if report.workflow for each in report.workflow.step_reports
-    ]
-    return [f"{step_id}/{path}" for path in nested.remaining.not_undone]
+    return [f"{step_id}/{path}" for path in _inside(step_id, actions).remaining.not_undone]
+
+
+def _inside(step_id: str, actions: list[StepReport]) -> WorkflowReport:
+    """Return one report of all that a step, where it is a workflow, did in these actions."""
+    inside = [report.workflow for report in actions if report.workflow is not None]
+    nested = WorkflowReport(step_id, inside[0].step_sequence if inside else ())
+    nested.step_reports = [each for report in inside for each in report.step_reports]
+    return nested
 
 
 class Remaining(NamedTuple):
@@ -173,8 +241,9 @@ class WorkflowReport:
     """
 
     __slots__ = (
-        "_metadata", "action", "detail", "end_time", "execution_mode", "outcome", "own_error", "prepare",
-        "rollback_mode", "run_id", "start_time", "status", "step_reports", "step_sequence", "workflow_id",
+        "_is_stopped", "_metadata", "action", "detail", "end_time", "execution_mode", "outcome",
+        "own_error", "prepare", "rollback_mode", "run_id", "start_time", "status", "step_reports",
+        "step_sequence", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: str, step_sequence: Iterable[str]) -> None:
@@ -185,6 +254,7 @@ class WorkflowReport:
         self.own_error: BaseException | None = None
         self.detail: str | None = None
         self._metadata: Metadata | None = None
+        self._is_stopped: bool = False
         self.step_sequence: StepIDs = list(step_sequence)
         self.start_time: datetime | None = clock.now()
         self.end_time: datetime | None = None
@@ -212,6 +282,11 @@ class WorkflowReport:
         self.outcome = outcome
         self.end_time = clock.now()
 
+    def stop(self, outcome: Outcome) -> None:
+        """Set why and when the run stopped on its way."""
+        self._is_stopped = True
+        self.close(FAILED if outcome is Outcome.NEEDS_ATTENTION else UNDEFINED, outcome)
+
     def copy(self) -> WorkflowReport:
         """Return a copy with a list of step reports of its own."""
         copy = WorkflowReport.__new__(WorkflowReport)
@@ -222,8 +297,8 @@ class WorkflowReport:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the run has stopped on its way, and can be resumed."""
-        return self.outcome is Outcome.SUSPENDED or self.outcome is Outcome.INFRASTRUCTURE_ERROR
+        """Whether the run has stopped on its way, and can be resumed where it is journaled."""
+        return self._is_stopped
 
     @property
     def duration(self) -> timedelta | None:
@@ -237,7 +312,9 @@ class WorkflowReport:
         """The first error of the run; errors of undos never take its place."""
         failures = [] if self.prepare is None else [self.prepare]
         failures += [report for report in self.step_reports if report.action is not ROLLBACK]
-        return next((report.error for report in failures if report.status is FAILED), self.own_error)
+        errors = [report.error for report in failures if report.status is FAILED]
+        first = next((error for error in errors if not isinstance(error, BranchCancelled)), None)
+        return next(iter(errors), self.own_error) if first is None else first
 
     @property
     def rollback_errors(self) -> list[BaseException]:
@@ -258,11 +335,29 @@ class WorkflowReport:
         }
 
     @property
-    def remaining(self) -> Remaining:
-        """What the run left over: steps not run, and steps that ran and are not undone."""
+    def effects(self) -> list[Effect]:
+        """What the run has really done outside and not undone, as its steps told; in order."""
+        effects: list[Effect] = []
+        for step_id, actions in self._actions().items():
+            if _was_run(actions) and _standing(step_id, actions):
+                inside = _inside(step_id, actions)
+                effects += inside.effects
+                effects += [
+                    effect for each in actions if each.action is not ROLLBACK for effect in each.effects
+                ]
+        return sorted(effects, key=lambda effect: effect.at)
+
+    def _actions(self) -> dict[str, list[StepReport]]:
+        """Return the reports of each step, by id."""
         actions: dict[str, list[StepReport]] = {}
         for report in self.step_reports:
             actions.setdefault(report.step_id, []).append(report)
+        return actions
+
+    @property
+    def remaining(self) -> Remaining:
+        """What the run left over: steps not run, and steps that ran and are not undone."""
+        actions = self._actions()
         return Remaining(
             tuple(step_id for step_id in self.step_sequence if not _was_run(actions.get(step_id, []))),
             tuple(
@@ -306,8 +401,10 @@ class WorkflowReport:
         reports = self.step_reports if self.prepare is None else [self.prepare, *self.step_reports]
         width = max((len(report.step_id) for report in reports), default=0)
         for report in reports:
-            reason = "" if report.reason is None else f"  {repr_of(report.reason)}"
-            yield f"{indent}{report.action:<8} {report.step_id:<{width}} {report.status}{reason}"
+            told = [] if report.reason is None else [repr_of(report.reason)]
+            told += [] if report.error is None or report.detail is None else [f"({report.detail})"]
+            told += [f"({report.attempts} attempts)"] if report.failed_attempts else []
+            yield "  ".join([f"{indent}{report.action:<8} {report.step_id:<{width}} {report.status}", *told])
             if report.workflow is not None:
                 yield from report.workflow.lines(indent + "  ")
 

@@ -17,15 +17,22 @@ from automa.errors import repr_of
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
+    from automa._core.context import Context
     from automa._core.definition import Definition
-    from automa._core.records import Begun, Record, Requested
+    from automa._core.records import Begun, Effect, Record, Requested
+    from automa._core.reports import StepReport
     from automa._core.secrets import Redactor
     from automa._core.state import Changes, Delta, Guard
     from automa._core.status import Action, ExecutionMode, RollbackMode
-    from automa.errors import StateError
+    from automa.errors import BranchCancelled, StateError
 
     LoggerFor = Callable[[str, str], "logging.Logger | logging.LoggerAdapter[Any]"]
+
+
+def _nothing() -> None:
+    """Stand for a driver's function where there is none."""
 
 
 class Modes(NamedTuple):
@@ -58,6 +65,14 @@ class Run:
         results: What the steps returned, by path.
         unwritten: Records that go with the next `Append`.
         interruption: What interrupted the run (a ``KeyboardInterrupt``, say), or None.
+        deadline: Until when the way forward may take; None where it may take as long as it likes.
+        late_grace: Seconds to wait for a step that took too long in a thread, before it is undone.
+        is_past_pivot: Whether a point of no return lies behind: nothing is undone any more.
+        given_up: Why this branch of a `Parallel` is given up, or None.
+        wake: Called where this branch is stopped from outside; the driver sets it.
+        takes_detours: Whether every step is more than a plain one now.
+        record_at_once: Writes a record while a step is at work; the driver sets it where there is a journal.
+        left_at_work: The steps that took too long in a thread, and may be at work still.
     """
 
     def __init__(  # noqa: PLR0913  # made in one place, by the workflow
@@ -73,6 +88,8 @@ class Run:
         redactor: Redactor,
         begun: Begun | None = None,
         suspends: bool = False,
+        deadline: datetime | None = None,
+        late_grace: float = 0.0,
     ) -> None:
         self.workflow_id: str = workflow_id
         self.run_id: str = run_id
@@ -91,7 +108,42 @@ class Run:
         self.request: Requested | None = None
         self.replayed: BaseException | None = None
         self.is_replaying: bool = False
+        self.deadline: datetime | None = deadline
+        self.late_grace: float = late_grace
+        self.is_past_pivot: bool = False
+        self.takes_detours: bool = deadline is not None
+        self.record_at_once: Callable[[Effect], None] = self._record_later
+        self.left_at_work: list[LeftAtWork] = []
         self._decided: tuple[BaseException, bool] | None = None
+        self.given_up: BranchCancelled | None = None
+        self.wake: Callable[[], object] = _nothing
+        self._branches: list[Run] = []
+        self._parent: Run | None = None
+
+    def _record_later(self, effect: Effect) -> None:
+        if self.is_heard:
+            self.unwritten.append(effect)
+
+    def branch(self) -> Run:
+        """Return what the steps of one branch share; they see the results of the steps before it."""
+        branch = Run.__new__(Run)
+        own = {"unwritten": [], "results": dict(self.results), "_branches": [], "_parent": self}
+        branch.__dict__ = {**self.__dict__, **own, "wake": _nothing, "takes_detours": True}
+        if self.begun is None:
+            branch.record_at_once = branch._record_later  # noqa: SLF001  # it is one of its own kind
+        self._branches.append(branch)
+        return branch
+
+    def join(self, branch: Run) -> None:
+        """Take over what has come of a branch that has ended."""
+        self._branches.remove(branch)
+        self.results.update(branch.results)
+        self.unwritten += branch.take_unwritten()
+        self.must_undo = self.must_undo or branch.must_undo
+        if branch.interruption is not None:
+            self.interrupt(branch.interruption)
+            if branch.interruption is branch.replayed:
+                self.replayed = branch.replayed
 
     @property
     def guard(self) -> Guard | None:
@@ -132,13 +184,51 @@ class Run:
 
     def interrupt(self, error: BaseException) -> None:
         """Note what interrupts the run; the first interruption is the one that goes on in the end."""
-        if self.interruption is None or self.interruption is self.replayed:
-            self.interruption = error
+        if self.interruption is not None and self.interruption is not self.replayed:
+            return
+        self.interruption = error
+        if error is self.replayed:  # each branch is told by its own records
+            return
+        for branch in self._branches:
+            if branch.interruption is None:
+                branch.interrupt(error)
+                branch.wake()
+        if self._parent is not None:
+            self._parent.interrupt(error)
+
+    def give_up(self, error: BranchCancelled) -> None:
+        """Note that this branch is given up: another one has failed."""
+        if self.given_up is None:
+            self.given_up = error
+            for branch in self._branches:
+                branch.give_up(error)
+            self.wake()
+
+    @property
+    def stopped_by(self) -> BaseException | None:
+        """Why no further step is started, or None."""
+        return self.given_up if self.interruption is None else self.interruption
 
     def take_unwritten(self) -> list[Record]:
         """Return the records that have gathered, and begin anew."""
         records, self.unwritten = self.unwritten, []
         return records
+
+
+class LeftAtWork(NamedTuple):
+    """A step that took too long in a thread, where nobody can stop it.
+
+    Attributes:
+        workflow_run: The run of the workflow that it is in.
+        step_run: What the run knows of it.
+        ctx: The context that it still has.
+        report: The report of its run.
+    """
+
+    workflow_run: WorkflowRun
+    step_run: StepRun
+    ctx: Context
+    report: StepReport
 
 
 class StepState(Enum):
@@ -188,6 +278,18 @@ class StepRun:
         self.nested: WorkflowRun | None = None
         self.undo_error: BaseException | None = None
 
+    def mark(self, shared: State) -> Mark:
+        """Return what has changed in the state since the last commit: by the prepare of the step."""
+        return Mark(shared.changes(), None if self.local is None else self.local.changes())
+
+    def go_back_to(self, mark: Mark, shared: State) -> None:
+        """Take back what has changed in the state since a mark was set."""
+        shared.discard()
+        shared.replay(mark.shared)
+        if self.local is not None:
+            self.local.discard()
+            self.local.replay(mark.local)
+
     def commit(self, shared: State, *, keep_delta: bool) -> Committed:
         """Make final what the step changed in the state; return it, and what is not JSON in it."""
         delta, invalid = shared.commit()
@@ -197,6 +299,18 @@ class StepRun:
             local, invalid_local = self.local.commit()
             invalid = invalid or invalid_local
         return Committed(_after(delta), _after(local), invalid)
+
+
+class Mark(NamedTuple):
+    """How far a step had changed the state.
+
+    Attributes:
+        shared: What had changed in the shared state.
+        local: What had changed in the state of the step alone.
+    """
+
+    shared: Changes | None
+    local: Changes | None
 
 
 class Committed(NamedTuple):
@@ -246,11 +360,27 @@ class WorkflowRun:
         is_skipped: Whether its own prepare said that there is nothing to do.
         is_undone: Whether a failure has sent it on the way back.
         undo_failed: Whether an undo has failed on that way.
+        is_branch: Whether it is, or is in, a branch of a `Parallel`: nothing is undone before all have ended.
+        branches: The branches, each a run of its own, where the workflow is a `Parallel`.
     """
 
     __slots__ = (
-        "count", "definition", "first_error", "ids", "is_skipped", "is_undone", "itself",
-        "modes", "prefix", "report", "run", "shared", "steps", "undo_failed",
+        "branches",
+        "count",
+        "definition",
+        "first_error",
+        "ids",
+        "is_branch",
+        "is_skipped",
+        "is_undone",
+        "itself",
+        "modes",
+        "prefix",
+        "report",
+        "run",
+        "shared",
+        "steps",
+        "undo_failed",
     )  # fmt: skip
 
     def __init__(
@@ -270,6 +400,8 @@ class WorkflowRun:
         self.is_skipped: bool = False
         self.is_undone: bool = False
         self.undo_failed: bool = False
+        self.is_branch: bool = False
+        self.branches: list[WorkflowRun] = []
 
     def new_report(self, action: Action = RUN) -> WorkflowReport:
         """Return an empty report of this workflow."""
@@ -283,7 +415,9 @@ class WorkflowRun:
         """Return a new run of a nested workflow: it gets a copy of the state, and nothing flows back."""
         shared = State("shared", self.shared.clone(), warn=False)
         shared.guard = self.run.guard  # afterwards: what is there is written already
-        return WorkflowRun(self.run, definition, shared, self.modes, (*self.ids, step_run.id))
+        nested = WorkflowRun(self.run, definition, shared, self.modes, (*self.ids, step_run.id))
+        nested.is_branch = self.is_branch
+        return nested
 
     def reach(self, index: int) -> StepRun:
         """Return a step of this run; it and the one after it are copied when they are first needed."""

@@ -11,9 +11,30 @@ if TYPE_CHECKING:
     from automa._core.runs import StepRun, WorkflowRun
 
 
+def last_to_undo(workflow_run: WorkflowRun) -> int:
+    """Return the index of the last step of a workflow that may have to be undone, or -1."""
+    for step_run in reversed(workflow_run.steps):
+        if step_run.state is not StepState.PENDING:
+            is_over = step_run.state in {StepState.COMPENSATED, StepState.COMPENSATION_FAILED}
+            return step_run.index - 1 if is_over and step_run.nested is None else step_run.index
+    return -1
+
+
+def reopen(workflow_run: WorkflowRun, path: str, state: StepState = StepState.FAILED) -> None:
+    """Let a step, and the workflows that it is in, stand as if it had not been undone."""
+    for step_run in workflow_run.steps:
+        if step_run.path == path:
+            step_run.state = state
+        elif path.startswith(f"{step_run.path}/") and step_run.nested is not None:
+            step_run.state = state
+            reopen(step_run.nested, path, state)
+
+
 def redo_changes(workflow_run: WorkflowRun) -> None:
     """Give the state what each step had left, where it was taken back: going back takes it back again."""
-    for step_run in workflow_run.steps:
+    for branch in workflow_run.branches:
+        redo_changes(branch)
+    for step_run in () if workflow_run.branches else workflow_run.steps:
         if step_run.is_reverted:
             workflow_run.shared.redo(step_run.delta)
             step_run.is_reverted = False

@@ -217,6 +217,13 @@ class State(MutableMapping[str, Any]):
         self.touched.clear()
         return delta or None, invalid
 
+    def as_committed(self) -> State:
+        """Return a state of its own with what was committed last."""
+        state = State(self._name, step=self.step, guard=self.guard)
+        state._texts = dict(self._texts)
+        state._values = {key: json.loads(text) for key, text in self._texts.items()}
+        return state
+
     def changes(self) -> Changes | None:
         """Return what a commit would change now, as JSON text by key; None is gone. All must be JSON."""
         changes: Changes = {}
@@ -365,6 +372,21 @@ def check_json(value: Any, place: str = "", depth: int = 0) -> bool:
             raise _InvalidValueError(place, f"the key {key!r} is no text, but {type(key).__name__}")
         is_large |= check_json(item, f"{place}[{key!r}]", depth + 1)
     return is_large
+
+
+def check_effect(kind: object, ref: object, data: dict[str, Any]) -> None:
+    """Check what a step tells of an effect.
+
+    Raises:
+        StateError: Where it is not texts and JSON values.
+    """
+    for name, value in (("kind", kind), ("ref", ref)):
+        if not isinstance(value, str):
+            raise StateError(f"effect: its {name} is a text, not {type(value).__name__}")
+    try:
+        check_json(data)
+    except _InvalidValueError as error:
+        raise StateError(f"effect {kind!r}: data{error.place}: {error}") from None
 
 
 def _check_number(value: float, place: str) -> bool:

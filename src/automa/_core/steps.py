@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+import math
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack, overload
 
 from automa._core.events import Failure, Handoff, Success
 from automa._core.functions import (
@@ -12,12 +13,14 @@ from automa._core.functions import (
     SagaRun,
     SagaUndo,
     SagaVerify,
+    SagaWhen,
     StepFunction,
     has_async_controller,
     is_awaitable,
     step_function,
 )
 from automa._core.reports import StepReport
+from automa._core.retry import Retry
 from automa._core.status import ROLLBACK, RUN
 from automa.errors import Skip, WorkflowDefinitionError, text_of
 
@@ -31,6 +34,28 @@ if TYPE_CHECKING:
 Undo = TypeVar("Undo", bound=SagaUndo)
 Prepare = TypeVar("Prepare", bound=SagaPrepare)
 Verify = TypeVar("Verify", bound=SagaVerify)
+When = TypeVar("When", bound=SagaWhen)
+
+
+class StepOptions(TypedDict, total=False):
+    """What `Step` and `step` take beside the functions; a subclass may set them as class attributes.
+
+    Attributes:
+        retry: How often the run is tried; by default once.
+        undo_retry: How often the undo is tried; by default once. It never shares the run's.
+        timeout: The most seconds that one attempt of the run may take.
+        undo_timeout: The most seconds that one attempt of the undo may take.
+        pivot: Whether it is the point of no return: once it has completed, nothing is undone any more.
+        irreversible: Whether it cannot be undone by its nature: it has no undo, and the report says that it
+            is left.
+    """
+
+    retry: Retry | None
+    undo_retry: Retry | None
+    timeout: float | None
+    undo_timeout: float | None
+    pivot: bool
+    irreversible: bool
 
 
 class Step:
@@ -53,9 +78,13 @@ class Step:
         verify: Decides, when a run is resumed, about a work that was going on when the process died:
             True, it was done; False, it was not, and is called again; None, nobody can tell, and it is
             undone like one that failed. Without it the work is called again.
+        when: Tells whether the step is to be run; where it is not, it is skipped, and never undone. It may
+            be called again by a resume, and what it changes in the state is dropped.
+        **options: Retries, time-outs, and whether it can be undone: see `StepOptions`.
 
     Raises:
-        WorkflowDefinitionError: Where the id is empty or a function has the wrong signature.
+        WorkflowDefinitionError: Where the id is empty, a function has the wrong signature, or an option does
+            not fit.
 
     Example:
         >>> seat = Step("seat", run=lambda: "12A", undo=lambda ctx: print("free", ctx.result))
@@ -68,17 +97,27 @@ class Step:
     saga_undo: SagaUndo | None = None
     saga_prepare: SagaPrepare | None = None
     saga_verify: SagaVerify | None = None
+    saga_when: SagaWhen | None = None
+    retry: Retry | None = None
+    undo_retry: Retry | None = None
+    timeout: float | None = None
+    undo_timeout: float | None = None
+    pivot: bool = False
+    irreversible: bool = False
     _run_function: StepFunction | None = None
     _rollback_function: StepFunction | None = None
     prepare_function: StepFunction | None = None
     verify_function: StepFunction | None = None
+    when_function: StepFunction | None = None
+    is_plain: bool = True
+    """Whether nothing is to be looked after but its run and its undo."""
     is_async: bool = False
     """Whether the step needs an event loop, as far as can be told without calling it."""
     _slot_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("undo", "prepare", "verify"):
+        for name in ("undo", "prepare", "verify", "when"):
             if name in vars(cls):
                 raise WorkflowDefinitionError(
                     f"class {cls.__name__} defines {name}, which is a decorator of Step: call it saga_{name}"
@@ -86,7 +125,7 @@ class Step:
         cls.is_async = vars(cls).get("is_async", False) or has_async_controller(cls)
         cls._slot_names = tuple(_slot_names(cls))
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a step may have are keyword arguments
         self,
         id: str | None = None,
         *,
@@ -94,18 +133,24 @@ class Step:
         undo: SagaUndo | None = None,
         prepare: SagaPrepare | None = None,
         verify: SagaVerify | None = None,
+        when: SagaWhen | None = None,
+        **options: Unpack[StepOptions],
     ) -> None:
         if id is not None:
             self.id = id
         check_id(self.id, "a step")
         self.next: Forward | None = None
         self.prev: Backward | None = None
+        self._set_options(options)
         prepare = self.saga_prepare if prepare is None else prepare
         if prepare is not None:
             self.prepare_function = step_function(prepare, self, "prepare")
         verify = self.saga_verify if verify is None else verify
         if verify is not None:
             self.verify_function = step_function(verify, self, "verify")
+        when = self.saga_when if when is None else when
+        if when is not None:
+            self.when_function = step_function(when, self, "when")
         self.register_saga(self.saga_run if run is None else run, self.saga_undo if undo is None else undo)
 
     def is_initialised(self) -> bool:
@@ -124,8 +169,25 @@ class Step:
         """
         self._run_function = None if run is None else step_function(run, self, "run")
         self._rollback_function = None if undo is None else step_function(undo, self, "undo")
-        self._note_async()
+        self._note()
         return self
+
+    def _set_options(self, options: StepOptions) -> None:
+        for name in options:
+            if name not in StepOptions.__annotations__:
+                raise TypeError(f"Step takes no argument {name!r}")
+        vars(self).update(options)
+        for name in ("timeout", "undo_timeout"):
+            seconds = getattr(self, name)
+            is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+            if seconds is not None and not (is_number and math.isfinite(seconds) and seconds > 0):
+                raise WorkflowDefinitionError(
+                    f"{self!r}: {name} is a number of seconds above 0, not {seconds!r}"
+                )
+        for name in ("retry", "undo_retry"):
+            retry = getattr(self, name)
+            if retry is not None and not isinstance(retry, Retry):
+                raise WorkflowDefinitionError(f"{self!r}: {name} is a Retry, not {retry!r}")
 
     def prepare(self, function: Prepare) -> Prepare:
         """Set what comes before the work; a decorator that returns the function as it is.
@@ -134,7 +196,7 @@ class Step:
             WorkflowDefinitionError: Where the function has the wrong signature.
         """
         self.prepare_function = step_function(function, self, "prepare")
-        self._note_async()
+        self._note()
         return function
 
     def verify(self, function: Verify) -> Verify:
@@ -144,7 +206,17 @@ class Step:
             WorkflowDefinitionError: Where the function has the wrong signature.
         """
         self.verify_function = step_function(function, self, "verify")
-        self._note_async()
+        self._note()
+        return function
+
+    def when(self, function: When) -> When:
+        """Set what tells whether the step is to be run; a decorator that returns the function as it is.
+
+        Raises:
+            WorkflowDefinitionError: Where the function has the wrong signature.
+        """
+        self.when_function = step_function(function, self, "when")
+        self._note()
         return function
 
     def undo(self, function: Undo) -> Undo:
@@ -154,7 +226,7 @@ class Step:
             WorkflowDefinitionError: Where the function has the wrong signature.
         """
         self._rollback_function = step_function(function, self, "undo")
-        self._note_async()
+        self._note()
         return function
 
     @property
@@ -166,13 +238,20 @@ class Step:
         """Return the user's function that the default controller of an action calls."""
         return self._rollback_function if action is ROLLBACK else self._run_function
 
-    def _note_async(self) -> None:
+    def _note(self) -> None:
+        """Note what the engine asks of every step, so that it need not look at all that it has."""
         functions = (
-            self._run_function, self._rollback_function, self.prepare_function, self.verify_function
+            self._run_function, self._rollback_function, self.prepare_function, self.verify_function,
+            self.when_function,
         )  # fmt: skip
         vars(self).pop("is_async", None)
         if any(function is not None and function.is_async for function in functions):
             self.is_async = True
+        if self.irreversible and self.has_undo:
+            raise WorkflowDefinitionError(f"{self!r} is irreversible, and has an undo: leave one of them out")
+        more = (self.prepare_function, self.when_function, self.retry, self.undo_retry, self.timeout,
+                self.undo_timeout)  # fmt: skip
+        self.is_plain = not (self.pivot or self.irreversible or any(each is not None for each in more))
 
     def run(self, ctx: Context, prev_success: Success) -> Handoff | Awaitable[Handoff]:
         """Do the work and answer; the default controller (seed: Run).
@@ -304,13 +383,16 @@ def check_id(id: object, what: str) -> None:
 @overload
 def step(function: SagaRun, /) -> Step: ...
 @overload
-def step(*, id: str | None = None) -> Callable[[SagaRun], Step]: ...
-def step(function: SagaRun | None = None, /, *, id: str | None = None) -> Step | Callable[[SagaRun], Step]:
+def step(*, id: str | None = None, **options: Unpack[StepOptions]) -> Callable[[SagaRun], Step]: ...
+def step(
+    function: SagaRun | None = None, /, *, id: str | None = None, **options: Unpack[StepOptions]
+) -> Step | Callable[[SagaRun], Step]:
     """Make a step of a function; its id is the function's name unless one is given.
 
     Args:
         function: The work of the step.
         id: The id of the step.
+        **options: Retries, time-outs, and whether it can be undone: see `StepOptions`.
 
     Example:
         >>> @step
@@ -323,14 +405,14 @@ def step(function: SagaRun | None = None, /, *, id: str | None = None) -> Step |
         <Step reserve>
     """
     if function is None:
-        return functools.partial(_step_of, id=id)
+        return functools.partial(_step_of, id=id, **options)
     if isinstance(function, str):
         raise WorkflowDefinitionError(f"use @step(id={function!r})")
     return _step_of(function, id=None)
 
 
-def _step_of(function: SagaRun, *, id: str | None) -> Step:
+def _step_of(function: SagaRun, *, id: str | None, **options: Unpack[StepOptions]) -> Step:
     name = getattr(function, "__name__", None) if id is None else id
     if name is None:
         raise WorkflowDefinitionError(f"{function!r} has no name: give the step an id, @step(id=…)")
-    return Step(name, run=function)
+    return Step(name, run=function, **options)

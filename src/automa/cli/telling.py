@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from automa._core.records import (
     Answered,
+    AttemptFailed,
     Begun,
     Cancelled,
+    Effect,
     Ended,
+    Late,
     Requested,
     Resumed,
     Started,
@@ -144,7 +147,7 @@ def _record_line(record: Record) -> str:
     return f"{'' if at is None else format_time(at):<27}  {text}"
 
 
-def _told(record: Record) -> tuple[datetime | None, str]:  # noqa: PLR0911  # one for each kind of record
+def _told(record: Record) -> tuple[datetime | None, str]:  # noqa: C901, PLR0911  # a kind of record a line
     """Return when a record was made, and what it tells."""
     match record:
         case Begun():
@@ -154,14 +157,24 @@ def _told(record: Record) -> tuple[datetime | None, str]:  # noqa: PLR0911  # on
         case Answered(path, report):
             why = _reason(report.error) or report.detail or ""
             return report.end_time, f"{report.action} {path} {report.status}{why and f'  {why}'}"
+        case AttemptFailed(path, report, delay):
+            again = "tried again when it is resumed" if delay is None else f"tried again after {delay:.3g} s"
+            return report.end_time, f"{report.action} {path} FAILED  {_reason(report.error)}; {again}"
+        case Effect(path, _, at, kind, ref):
+            return at, f"done outside by {path}: {kind} {ref}"
+        case Late(path, at, is_back, error):
+            return (
+                at,
+                f"{path} {'came to its end, too late' if is_back else 'is still at work'}  {_reason(error)}",
+            )
         case Cancelled(path, error):
             return None, f"turned back after {path}: {_reason(error)}"
         case Ended(report):
             return report.end_time, f"ended {report.outcome}"
         case Suspended(at, error):
             return at, f"suspended: {_reason(error)}"
-        case Resumed(at):
-            return at, "resumed"
+        case Resumed(at, deadline):
+            return at, "resumed" + ("" if deadline is None else f", deadline {format_time(deadline)}")
         case Requested(at, request, path, note):
             of_what = "" if path is None else f" {path}"
             return at, f"asked for: {request}{of_what}{note and f', {note!r}'}"

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from automa._core.records import (
     Answered,
+    AttemptFailed,
     Begun,
     Cancelled,
+    Effect,
     Ended,
+    Late,
     Record,
     Request,
     Requested,
@@ -64,6 +67,7 @@ class EntryEncoder:
 
     def __init__(self) -> None:
         self._started: dict[tuple[str, Action], datetime | None] = {}
+        self._effects: list[Effect] = []  # those of steps at work that are written already
 
     def encode(self, records: Iterable[Record]) -> list[Entry]:
         """Return the entries of records; the end of a run that has only stopped has none of its own."""
@@ -73,7 +77,7 @@ class EntryEncoder:
             if not (isinstance(record, Ended) and record.report.is_stopped)
         ]
 
-    def _entry(self, record: Record) -> Entry:  # noqa: PLR0911  # one for each kind of record
+    def _entry(self, record: Record) -> Entry:  # noqa: C901, PLR0911  # one for each kind of record
         match record:
             case Started(path, action, at):
                 self._started[path, action] = at
@@ -83,6 +87,13 @@ class EntryEncoder:
                 return entry | {"at": _time(at)}
             case Answered():
                 return self._answered(record)
+            case AttemptFailed(path, report, delay):
+                return self._report("failed", path, report) | ({} if delay is None else {"delay": delay})
+            case Effect():
+                self._effects.append(record)
+                return _effect(record)
+            case Late():
+                return _late(record)
             case Begun():
                 return _begun(record)
             case Cancelled(path, error):
@@ -92,14 +103,23 @@ class EntryEncoder:
                 return {"ended": outcome, "at": _time(report.end_time)}
             case Suspended(at, error):
                 return {"suspended": _time(at), "error": _error(error)}
-            case Resumed(at):
-                return {"resumed": _time(at)}
+            case Resumed(at, deadline):
+                return {"resumed": _time(at)} | ({} if deadline is None else {"deadline": _time(deadline)})
         entry = {"requested": record.request.value, "at": _time(record.at)}
         return entry | {key: value for key, value in (("path", record.path), ("note", record.note)) if value}
 
     def _answered(self, record: Answered) -> Entry:
-        path, report = record.path, record.report
-        entry: Entry = {"answered": path}
+        entry = self._report("answered", record.path, record.report)
+        _put_changes(entry, "shared", record.shared)
+        _put_changes(entry, "local", record.local)
+        if record.goes_back is not None:
+            entry["back"] = record.goes_back
+        if record.is_at_work:
+            entry["at_work"] = True
+        return entry
+
+    def _report(self, kind: str, path: str, report: StepReport) -> Entry:
+        entry: Entry = {kind: path}
         if report.action is not Action.RUN:
             entry["action"] = report.action.value
         if report.status is not Status.SUCCESS:
@@ -115,11 +135,32 @@ class EntryEncoder:
             entry["result"] = report.result
         if report.has_metadata:
             entry["metadata"] = {name: _metadata(value) for name, value in report.metadata.items()}
-        _put_changes(entry, "shared", record.shared)
-        _put_changes(entry, "local", record.local)
-        if record.goes_back is not None:
-            entry["back"] = record.goes_back
+        if report.own_effects:
+            new = [each for each in report.own_effects if not any(each is known for known in self._effects)]
+            if new:
+                self._effects += new
+                entry["effects"] = [_effect(each, with_place=False) for each in new]
         return entry
+
+
+def _effect(effect: Effect, *, with_place: bool = True) -> Entry:
+    entry: Entry = {"effect": effect.kind, "ref": effect.ref, "at": _time(effect.at)}
+    if with_place:
+        entry["path"] = effect.path
+        if effect.action is not Action.RUN:
+            entry["action"] = effect.action.value
+    if effect.data:
+        entry["data"] = effect.data
+    return entry
+
+
+def _late(record: Late) -> Entry:
+    entry: Entry = {"late": record.path, "at": _time(record.at), "back": record.is_back}
+    if record.error is not None:
+        entry["error"] = _error(record.error)
+    if record.result is not None:
+        entry["result"] = record.result
+    return entry
 
 
 def _error(error: BaseException) -> dict[str, Any]:
@@ -166,14 +207,23 @@ def _begun(record: Begun) -> Entry:
         entry["prepares"] = True
     if record.without_undo:
         entry["no_undo"] = list(record.without_undo)
+    if record.deadline is not None:
+        entry["deadline"] = _time(record.deadline)
     if record.is_foreign:
         entry["foreign"] = True
     return entry
 
 
 def topology_to_json(steps: Iterable[Topology]) -> list[Any]:
-    """Return steps as JSON: an id, or a list of an id and of the steps in it."""
-    return [step.id if step.steps is None else [step.id, topology_to_json(step.steps)] for step in steps]
+    """Return steps as JSON: an id, or a list of an id, of the steps in it or null, and of its traits."""
+    written: list[Any] = []
+    for step in steps:
+        if step.steps is None and not step.traits:
+            written.append(step.id)
+            continue
+        nested = None if step.steps is None else topology_to_json(step.steps)
+        written.append([step.id, nested, list(step.traits)] if step.traits else [step.id, nested])
+    return written
 
 
 class EntryDecoder:
@@ -221,6 +271,10 @@ def _record(entry: Entry, started: dict[tuple[str, Action], datetime | None], pl
             return read(entry, place)
     if "answered" in entry:
         return _read_answered(entry, started, place)
+    if "failed" in entry:
+        path = field(entry, "failed", str, place)
+        delay = expect(entry.get("delay"), (int, float, type(None)), f"{place}.delay")
+        return AttemptFailed(path, _read_report(entry, path, started, place), delay)
     raise JournalError(f"{place} is of no known kind: it has {', '.join(map(repr, entry)) or 'nothing'}")
 
 
@@ -245,6 +299,7 @@ def _read_begun(entry: Entry, place: str) -> Begun:
         expect(entry.get("prepares", False), bool, f"{place}.prepares"),
         tuple(map(str, expect(entry.get("no_undo", []), list, f"{place}.no_undo"))),
         expect(entry.get("foreign", False), bool, f"{place}.foreign"),
+        _read_time(entry, "deadline", place),
     )
 
 
@@ -253,9 +308,10 @@ def _read_topology(steps: list[Any], place: str) -> tuple[Topology, ...]:
     for index, step in enumerate(steps):
         here = f"{place}[{index}]"
         if isinstance(step, list):
-            step_id, children = (*step, None, None)[:2]
-            nested = _read_topology(expect(children, list, here), here)
-            read.append(Topology(expect(step_id, str, here), nested))
+            step_id, children, traits = (*step, None, None, None)[:3]
+            nested = None if children is None else _read_topology(expect(children, list, here), here)
+            told = tuple(expect(trait, str, here) for trait in expect(traits or [], list, here))
+            read.append(Topology(expect(step_id, str, here), nested, told))
         else:
             read.append(Topology(expect(step, str, here)))
     return tuple(read)
@@ -269,7 +325,18 @@ def _read_started(entry: Entry, place: str) -> Started:
 def _read_answered(
     entry: Entry, started: Mapping[tuple[str, Action], datetime | None], place: str
 ) -> Answered:
-    path, action = field(entry, "answered", str, place), _read_action(entry, place)
+    path = field(entry, "answered", str, place)
+    report = _read_report(entry, path, started, place)
+    goes_back = expect(entry["back"], bool, f"{place}.back") if "back" in entry else None
+    shared, local = _read_changes(entry, "shared", place), _read_changes(entry, "local", place)
+    is_at_work = expect(entry.get("at_work", False), bool, f"{place}.at_work")
+    return Answered(path, report, shared, local, goes_back, is_at_work)
+
+
+def _read_report(
+    entry: Entry, path: str, started: Mapping[tuple[str, Action], datetime | None], place: str
+) -> StepReport:
+    action = _read_action(entry, place)
     report = StepReport(_id_of(path), action)
     report.status = Status.SUCCESS
     if "status" in entry:
@@ -285,9 +352,35 @@ def _read_answered(
     if "metadata" in entry:
         for name, value in expect(entry["metadata"], dict, f"{place}.metadata").items():
             report.metadata[name] = value if isinstance(value, str) else base64.b64decode(value["bytes"])
-    goes_back = expect(entry["back"], bool, f"{place}.back") if "back" in entry else None
-    shared, local = _read_changes(entry, "shared", place), _read_changes(entry, "local", place)
-    return Answered(path, report, shared, local, goes_back)
+    for index, effect in enumerate(expect(entry.get("effects", []), list, f"{place}.effects")):
+        here = f"{place}.effects[{index}]"
+        report.more.add_effects([_effect_of(expect(effect, dict, here), path, action, here)])
+    return report
+
+
+def _effect_of(entry: Entry, path: str, action: Action, place: str) -> Effect:
+    return Effect(
+        path,
+        action,
+        _read_time(entry, "at", place) or _EPOCH,
+        field(entry, "effect", str, place),
+        field(entry, "ref", str, place),
+        expect(entry.get("data", {}), dict, f"{place}.data"),
+    )
+
+
+def _read_effect(entry: Entry, place: str) -> Effect:
+    return _effect_of(entry, field(entry, "path", str, place), _read_action(entry, place), place)
+
+
+def _read_late(entry: Entry, place: str) -> Late:
+    return Late(
+        field(entry, "late", str, place),
+        _read_time(entry, "at", place) or _EPOCH,
+        field(entry, "back", bool, place),
+        _read_error(entry, place) if "error" in entry else None,
+        entry.get("result"),
+    )
 
 
 def _id_of(path: str) -> str:
@@ -339,7 +432,7 @@ def _read_suspended(entry: Entry, place: str) -> Suspended:
 
 
 def _read_resumed(entry: Entry, place: str) -> Resumed:
-    return Resumed(_read_time(entry, "resumed", place) or _EPOCH)
+    return Resumed(_read_time(entry, "resumed", place) or _EPOCH, _read_time(entry, "deadline", place))
 
 
 def _read_requested(entry: Entry, place: str) -> Requested:
@@ -354,6 +447,8 @@ def _read_requested(entry: Entry, place: str) -> Requested:
 _READERS: dict[str, Callable[[Entry, str], Record]] = {
     "started": _read_started,
     "begun": _read_begun,
+    "effect": _read_effect,
+    "late": _read_late,
     "cancelled": _read_cancelled,
     "ended": _read_ended,
     "suspended": _read_suspended,

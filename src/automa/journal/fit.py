@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def topology_of(definition: Definition) -> tuple[Topology, ...]:
     """Return the steps of a workflow, with those nested in them, as a journal keeps them."""
     return tuple(
-        Topology(entry.id, None if entry.nested is None else topology_of(entry.nested))
+        Topology(entry.id, None if entry.nested is None else topology_of(entry.nested), entry.traits)
         for entry in definition.entries
     )
 
@@ -77,6 +77,9 @@ def _step_differences(was: Sequence[Topology], is_now: Sequence[Topology], prefi
             kinds = ("a step", "a workflow")
             was_kind, now_kind = kinds[before.steps is not None], kinds[now.steps is not None]
             found.append(f"{prefix}{before.id} was {was_kind}, and is {now_kind}")
+        elif before.traits != now.traits:
+            was_so, is_so = (" ".join(each.traits) or "plain" for each in (before, now))
+            found.append(f"{prefix}{before.id} was {was_so}, and is {is_so}")
         elif before.steps is not None and now.steps is not None:
             found += _step_differences(before.steps, now.steps, f"{prefix}{before.id}/")
     return found

@@ -41,7 +41,7 @@ class Journal:
         self._first = list(first)
         self._encoder = EntryEncoder()
         self._deletes = RETENTIONS[retention]
-        self._is_broken = False
+        self._broken: Halt | None = None
 
     def append(self, records: list[Record]) -> Halt | None:
         """Write records; when it returns None they are durable.
@@ -52,18 +52,18 @@ class Journal:
         Raises:
             RunExistsError: Where the run was started before; nothing was started.
         """
-        if self._is_broken:
-            return None
+        last = records[-1] if records else None
+        if self._broken is not None:  # only the end of the run, which writes nothing, still comes about
+            return None if isinstance(last, Ended) else self._broken
         entries = self._encoder.encode([*self._first, *records])
         try:
             self._lease.append(entries, _status(records))
         except RunExistsError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever a store raises, the step after it must not run
-            self._is_broken = True
-            return Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
+            self._broken = Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
+            return self._broken
         self._first.clear()
-        last = records[-1] if records else None
         if isinstance(last, Ended) and last.report.outcome in self._deletes:
             with contextlib.suppress(StoreError):  # the run has ended all the same; a resume deletes it
                 self._lease.delete()

@@ -8,11 +8,23 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from automa._core.commands import Append, Halt
+from automa._core.commands import Halt
 from automa._core.definition import Definition, part_of
-from automa._core.records import Begun, Record, Requested, Resumed, Started, Suspended
+from automa._core.parallel import Parallel
+from automa._core.records import (
+    Answered,
+    AttemptFailed,
+    Begun,
+    Effect,
+    Record,
+    Requested,
+    Resumed,
+    Started,
+    Suspended,
+)
 from automa._core.relay import relay
-from automa._core.replay import replay
+from automa._core.replay import replay, replay_dry
+from automa._core.retry import Retry
 from automa._core.runs import Modes, Run, StepState, WorkflowRun
 from automa._core.secrets import Redactor
 from automa._core.state import State
@@ -38,6 +50,7 @@ class Reading(NamedTuple):
         workflows: The paths that are nested workflows.
         at_work: The path of the step that was at work last, and what it was to do; None where none was.
         shared: The shared state as it is now.
+        is_past_pivot: Whether a point of no return lies behind.
     """
 
     begun: Begun
@@ -47,6 +60,7 @@ class Reading(NamedTuple):
     workflows: frozenset[str]
     at_work: tuple[str, Action] | None
     shared: dict[str, Any]
+    is_past_pivot: bool
 
 
 class _Nested:
@@ -72,27 +86,18 @@ def read(history: Sequence[Record]) -> Reading:
     walk = replay(relay(workflow_run), workflow_run, history)
     stopped = next((each.error for each in reversed(history) if isinstance(each, Suspended)), None)
     halt = Halt(stopped or StoreError("it goes on, or its process has died"), Outcome.SUSPENDED)
-    try:
-        command = next(walk)  # the walk would go on, with a write first: it is stopped where it stands
-        assert isinstance(command, Append)  # noqa: S101  # nothing is called before that is written
-        walk.send(halt)
-        walk.send(None)
-    except StopIteration:
-        pass
+    replay_dry(walk, halt)
     report = workflow_run.report
     states = dict(_states(workflow_run, begun.steps, ""))
     return Reading(
         begun, report, not report.is_stopped, states, _workflows(begun.steps, ""), _at_work(history),
-        workflow_run.shared.clone(),
+        workflow_run.shared.clone(), workflow_run.run.is_past_pivot,
     )  # fmt: skip
 
 
 def _walked_again(begun: Begun, history: Sequence[Record]) -> WorkflowRun:
-    prepared = {
-        record.path for record in history if isinstance(record, Started) and record.action is Action.PREPARE
-    }
     prepare = _nothing if begun.prepares else None
-    definition = _skeleton(begun.workflow_id, begun.steps, "", prepared, prepare)
+    definition = _skeleton(begun.workflow_id, begun.steps, "", _Seen.of(history), prepare)
     run = Run(
         begun.workflow_id,
         begun.run_id,
@@ -108,18 +113,60 @@ def _walked_again(begun: Begun, history: Sequence[Record]) -> WorkflowRun:
     return WorkflowRun(run, definition, State("shared", begun.state, warn=False), modes)
 
 
+class _Seen(NamedTuple):
+    """What steps must have had, by what their records tell.
+
+    Attributes:
+        prepared: The paths of those that had a prepare.
+        tried: The paths of those that were more than called once: tried again, or cut off.
+        decided: The paths of those that had a condition, which was false or failed.
+    """
+
+    prepared: set[str]
+    tried: set[str]
+    decided: set[str]
+
+    @classmethod
+    def of(cls, history: Sequence[Record]) -> _Seen:
+        """Return what a history tells."""
+        seen = cls(set(), set(), set())
+        started: set[str] = set()
+        for record in history:
+            if isinstance(record, Started):
+                started.add(record.path)
+                if record.action is Action.PREPARE:
+                    seen.prepared.add(record.path)
+            elif isinstance(record, AttemptFailed) or (isinstance(record, Answered) and record.is_at_work):
+                seen.tried.add(record.path)
+            if isinstance(record, Answered | AttemptFailed) and record.path not in started:
+                seen.decided.add(record.path)
+        return seen
+
+
 def _skeleton(
-    workflow_id: str, steps: Sequence[Topology], prefix: str, prepared: set[str], prepare: Any
+    workflow_id: str, steps: Sequence[Topology], prefix: str, seen: _Seen, prepare: Any
 ) -> Definition:
-    """Return a workflow whose steps do nothing; those that were prepared have a prepare."""
+    """Return a workflow whose steps do nothing, and have what the records tell that they had."""
     made: list[Any] = []
     for step in steps:
         path = prefix + part_of(step.id)
-        function = _nothing if path in prepared else None
-        if step.steps is None:
-            made.append(Step(step.id, prepare=function))
+        function = _nothing if path in seen.prepared else None
+        if "parallel" in step.traits:
+            branches = _skeleton(step.id, step.steps or (), f"{path}/", seen, None).steps
+            made.append(Parallel(step.id, *branches))
+        elif step.steps is not None:
+            made.append(_Nested(_skeleton(step.id, step.steps, f"{path}/", seen, function)))
         else:
-            made.append(_Nested(_skeleton(step.id, step.steps, f"{path}/", prepared, function)))
+            made.append(
+                Step(
+                    step.id,
+                    prepare=function,
+                    when=_nothing if path in seen.decided else None,
+                    retry=Retry() if path in seen.tried else None,
+                    pivot="pivot" in step.traits,
+                    irreversible="irreversible" in step.traits,
+                )
+            )
     return Definition(workflow_id, made, prepare=prepare)
 
 
@@ -150,5 +197,6 @@ def _workflows(steps: Sequence[Topology], prefix: str) -> frozenset[str]:
 
 def _at_work(history: Sequence[Record]) -> tuple[str, Action] | None:
     """Return the call that was recorded as begun, and not as ended."""
-    last = next(each for each in reversed(history) if not isinstance(each, Suspended | Resumed | Requested))
+    notes = (Suspended, Resumed, Requested, Effect)
+    last = next(each for each in reversed(history) if not isinstance(each, notes))
     return (last.path, last.action) if isinstance(last, Started) else None

@@ -9,15 +9,19 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from automa._core.commands import Append, Command, Deliver, Interrupted, Raised
+from automa._core.commands import Append, Await, Command, CutOff, Deliver, Fork, Interrupted, Raised, Sleep
+from automa._core.events import Failure, Handoff
 from automa._core.functions import close_awaitable, is_awaitable
 from automa._core.reports import WorkflowReport
 from automa._core.status import Action
-from automa.runtime.sync_driver import end_of, refusal
+from automa.runtime.sync_driver import Crew, end_of, refusal
+from automa.runtime.threads import call, call_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Coroutine
 
+    from automa._core.commands import Limit
+    from automa._core.runs import Run
     from automa.runtime.launch import Launch, Walk
 
 Value = TypeVar("Value")
@@ -38,10 +42,11 @@ async def drive_async(launch: Launch) -> WorkflowReport:
     Raises:
         BaseException: What interrupted the run, once it is closed.
     """
+    walker = _Walker(launch, launch.walk, launch.run)
     try:
-        command = await _walk_on(launch, _advance(launch.walk, None), until_rollback=True)
+        command = await walker.go_on(walker.advance(None), until_rollback=True)
         if not isinstance(command, WorkflowReport):
-            rest = _walk_on(launch, command, until_rollback=False)
+            rest = walker.go_on(command, until_rollback=False)
             command, cancellation = await _uncancelled(_protected(rest))
             if cancellation is not None:
                 launch.run.interrupt(cancellation)
@@ -51,31 +56,191 @@ async def drive_async(launch: Launch) -> WorkflowReport:
     return end_of(launch.run, command)
 
 
-async def _walk_on(
-    launch: Launch, command: Command | WorkflowReport, *, until_rollback: bool
-) -> Command | WorkflowReport:
-    """Carry out a walk from a command on, to its report or to the first rollback."""
-    while not isinstance(command, WorkflowReport):
+class _Walker:
+    """Carries out a walk on the running event loop: that of a run, or of one of its branches.
+
+    Args:
+        launch: What the run is driven with.
+        walk: The commands.
+        run: What the steps share whose commands they are.
+    """
+
+    def __init__(self, launch: Launch, walk: Walk, run: Run) -> None:
+        self._launch = launch
+        self._walk = walk
+        self._run = run
+        self._is_branch = run is not launch.run
+
+    def advance(self, answer: object) -> Any:
+        """Send an answer into the walk; return its next command, or what it returns at the end."""
+        try:
+            return self._walk.send(answer)
+        except StopIteration as stop:
+            return stop.value
+
+    async def go_on(self, command: Any, *, until_rollback: bool = False) -> Any:
+        """Carry out the walk from a command on, to its end or to the way back."""
         answer: object
-        if isinstance(command, Append):
-            answer = await _write(launch, command)
-        elif until_rollback and command.ctx.action is Action.ROLLBACK:
-            break
+        while True:
+            if isinstance(command, Append):
+                answer = await self._write(command)
+            elif isinstance(command, Deliver):
+                if until_rollback and command.ctx.action is Action.ROLLBACK:
+                    return command
+                answer = refusal(self._run, command) or await self._deliver(command)
+            elif not isinstance(command, Command) or (until_rollback and _is_of_way_back(command)):
+                return command
+            else:
+                answer = await self._wait(command)
+            command = self.advance(answer)
+
+    async def _write(self, command: Append) -> object:
+        """Write records, in a thread where there is a journal: the loop goes on meanwhile."""
+        launch = self._launch
+        if launch.journal is None:
+            launch.publish(self._run, command.records)
+            return None
+        future = asyncio.get_running_loop().run_in_executor(_writers(), launch.append, command.records)
+        halt, cancellation = await _uncancelled(future)
+        self._interrupt(cancellation)
+        if halt is None:
+            launch.publish(self._run, command.records)
+        return halt
+
+    def _interrupt(self, cancellation: BaseException | None) -> None:
+        """Note a cancellation, unless it says only that this branch is given up."""
+        if cancellation is not None and self._run.given_up is None:
+            self._run.interrupt(cancellation)
+
+    async def _deliver(self, delivery: Deliver) -> object:
+        """Call a step, in a thread where it might block, and wait for its answer."""
+        limit, cancellation = delivery.limit, None
+        loop = asyncio.get_running_loop()
+        until = None if limit is None else loop.time() + limit.seconds
+        if delivery.might_block():
+            answer, cancellation = await self._call_in_thread(delivery, limit)
         else:
-            answer = refusal(launch.run, command) or await _deliver(command)
-        command = _advance(launch.walk, answer)
-    return command
+            answer = call(delivery)
+        if is_awaitable(answer):
+            if cancellation is not None:  # cancelled while the function worked that gave it
+                close_awaitable(answer)
+                return self._stopped(cancellation)
+            left = None if until is None else until - loop.time()
+            return await self._awaited(answer, limit, left)  # type: ignore[arg-type]  # it is awaitable
+        if cancellation is None or self._run.given_up is not None:
+            return answer
+        return Interrupted(cancellation, answer)
+
+    async def _awaited(  # noqa: PLR0911  # an end a line
+        self, awaitable: Awaitable[object], limit: Limit | None, left: float | None
+    ) -> object:
+        """Wait for the answer of an async step, as long as it may take."""
+        if limit is None:
+            try:
+                return await awaitable
+            except asyncio.CancelledError as error:
+                return self._stopped(error)
+            except BaseException as error:  # noqa: BLE001  # as in `call`
+                return Raised(error)
+        try:
+            async with asyncio.timeout(left) as scope:
+                answer = await awaitable
+        except BaseException as error:  # noqa: BLE001  # likewise
+            if scope.expired() and isinstance(error, TimeoutError):
+                return CutOff(limit.error)
+            return self._stopped(error) if isinstance(error, asyncio.CancelledError) else Raised(error)
+        if not scope.expired():
+            return answer
+        if isinstance(answer, Handoff) and isinstance(answer.event, Failure):
+            limit.error.__cause__ = answer.event.error
+        return CutOff(limit.error)  # it came back, too late
+
+    def _stopped(self, cancellation: BaseException) -> CutOff | Raised:
+        """Return the answer for a step that was cancelled: with its whole run, or with its branch alone."""
+        given_up = self._run.given_up
+        return Raised(cancellation) if given_up is None else CutOff(given_up)
+
+    async def _call_in_thread(
+        self, delivery: Deliver, limit: Limit | None
+    ) -> tuple[object, BaseException | None]:
+        """Call a step in a thread; return its answer, and the cancellation met meanwhile.
+
+        A thread cannot be cancelled: its answer is waited for, and counts, but for one that takes too long.
+        """
+        if limit is None and not self._is_branch:
+            context = contextvars.copy_context()
+            try:
+                return await _uncancelled(
+                    asyncio.get_running_loop().run_in_executor(None, context.run, call, delivery)
+                )
+            except RuntimeError as error:  # no thread can be had
+                return Raised(error), None
+        thread = call_in_thread(delivery)  # the loop's own threads are few, and waited for at its end
+        future = asyncio.wrap_future(thread)
+        seconds = None if limit is None else limit.seconds
+        cancellation = await _wait_for(future, seconds)
+        if future.done():
+            return future.result(), cancellation
+        assert limit is not None  # noqa: S101  # else it was waited for
+        self._launch.late[delivery.ctx.path] = thread
+        return CutOff(limit.error, is_at_work=True), cancellation
+
+    async def _wait(self, command: Command) -> object:
+        """Carry out a command that waits for something else than the step's answer."""
+        if isinstance(command, Sleep):
+            return await self._sleep(command)
+        if isinstance(command, Await):
+            thread = self._launch.late.get(command.path)
+            if thread is not None and command.seconds:
+                await _wait_for(asyncio.wrap_future(thread), command.seconds)
+            return self._launch.late_answer(command)
+        assert isinstance(command, Fork)  # noqa: S101  # there are no others
+        return await self._fork(command)
+
+    async def _sleep(self, command: Sleep) -> Raised | None:
+        """Wait between two attempts; a cancellation ends that on the way forward."""
+        try:
+            if self._run.stopped_by is None or command.is_protected:
+                await asyncio.sleep(command.seconds)
+        except asyncio.CancelledError as error:
+            return Raised(self._run.given_up or error)
+        return None if command.is_protected or self._run.stopped_by is None else Raised(self._run.stopped_by)
+
+    async def _fork(self, fork: Fork) -> list[object]:
+        """Carry out branches, each in a task; a cancellation reaches all, and waits for them."""
+        crew = Crew(fork)
+
+        async def work() -> None:
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101  # it is one
+            while (taken := crew.take()) is not None:
+                index, branch = taken
+                branch.run.wake = functools.partial(_cancel, asyncio.get_running_loop(), task)
+                walker = _Walker(self._launch, branch.walk, branch.run)
+                crew.ended(index, await walker.go_on(walker.advance(None)))
+
+        tasks = [asyncio.ensure_future(work()) for _ in range(crew.workers)]
+        pending = set(tasks)
+        while pending:
+            try:
+                _, pending = await asyncio.wait(pending)
+            except asyncio.CancelledError as error:
+                self._interrupt(error)
+                pending = {task for task in tasks if not task.done()}
+        for task in tasks:
+            if not task.cancelled():  # its walk has ended all the same
+                task.result()
+        return crew.ends
 
 
-async def _write(launch: Launch, command: Append) -> object:
-    """Write records, in a thread where there is a journal: the loop, and the other runs, go on meanwhile."""
-    if launch.journal is None:
-        return launch.write(command.records)
-    future = asyncio.get_running_loop().run_in_executor(_writers(), launch.journal.append, command.records)
-    halt, cancellation = await _uncancelled(future)
-    if cancellation is not None:
-        launch.run.interrupt(cancellation)
-    return launch.publish(command.records) if halt is None else halt
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Cancel a task, from whatever thread."""
+    loop.call_soon_threadsafe(task.cancel)
+
+
+def _is_of_way_back(command: Command) -> bool:
+    """Whether a command belongs to the way back, which is not cancelled."""
+    return isinstance(command, Await) or (isinstance(command, Sleep) and command.is_protected)
 
 
 @functools.cache
@@ -92,63 +257,26 @@ if hasattr(
     os.register_at_fork(after_in_child=_writers.cache_clear)
 
 
-def _advance(walk: Walk, answer: object) -> Command | WorkflowReport:
-    """Send an answer into a walk; return its next command, or its report at the end."""
-    try:
-        return walk.send(answer)
-    except StopIteration as stop:
-        report: WorkflowReport = stop.value
-        return report
-
-
-async def _deliver(delivery: Deliver) -> object:
-    """Call a step, in a thread where it might block, and wait for its answer."""
-    cancellation: BaseException | None = None
-    if delivery.might_block():
-        answer, cancellation = await _call_in_thread(delivery)
-    else:
-        answer = _call(delivery)
-    if is_awaitable(answer):
-        if cancellation is not None:  # cancelled while the function worked that gave it
-            close_awaitable(answer)
-            return Raised(cancellation)
-        try:
-            return await answer  # type: ignore[misc]  # it is awaitable
-        except BaseException as error:  # noqa: BLE001  # as in `_call`
-            return Raised(error)
-    return answer if cancellation is None else Interrupted(cancellation, answer)
-
-
-def _call(delivery: Deliver) -> object:
-    """Call a step; whatever it raises is its answer."""
-    try:
-        return delivery.controller(delivery.ctx, delivery.event)
-    except BaseException as error:  # noqa: BLE001  # the relay closes the run, then `end_of` raises it
-        return Raised(error)
-
-
-async def _call_in_thread(delivery: Deliver) -> tuple[object, BaseException | None]:
-    """Call a step in a thread; return its answer, and the cancellation met meanwhile.
-
-    A thread cannot be cancelled: its answer is waited for, and counts.
-    """
-    context = contextvars.copy_context()
-    try:
-        future = asyncio.get_running_loop().run_in_executor(None, context.run, _call, delivery)
-    except RuntimeError as error:  # no thread can be had
-        return Raised(error), None
-    return await _uncancelled(future)
-
-
 async def _uncancelled(future: asyncio.Future[Value]) -> tuple[Value, BaseException | None]:
     """Wait for a future to its end; return what it gave, and the cancellation met meanwhile."""
+    cancellation = await _wait_for(future, None)
+    return future.result(), cancellation
+
+
+async def _wait_for(future: asyncio.Future[Any], seconds: float | None) -> BaseException | None:
+    """Wait for a future to its end, or as long as it may take; return the cancellation met meanwhile."""
     cancellation: BaseException | None = None
+    loop = asyncio.get_running_loop()
+    until = None if seconds is None else loop.time() + seconds
     while not future.done():
         try:
-            await asyncio.wait([future])
+            left = None if until is None else until - loop.time()
+            if left is not None and left <= 0:
+                break
+            await asyncio.wait([future], timeout=left)
         except asyncio.CancelledError as error:
             cancellation = error if cancellation is None else cancellation
-    return future.result(), cancellation
+    return cancellation
 
 
 def _protected(work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:

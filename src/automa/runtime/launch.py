@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from automa._core.commands import Await, Back, Gone
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from concurrent.futures import Future
 
     from automa._core.commands import Command, Halt
-    from automa._core.records import Record
+    from automa._core.records import Effect, Record
     from automa._core.reports import WorkflowReport
     from automa._core.runs import Run
     from automa.runtime.listeners import Listeners
 
-    Walk = Generator[Command, Any, WorkflowReport]
+    Walk = Generator[Command, Any, Any]
 
 
 class Writer(Protocol):
@@ -28,34 +32,81 @@ class Writer(Protocol):
         ...
 
 
-class Launch(NamedTuple):
+class Launch:
     """A run that is ready to be driven.
 
-    Attributes:
+    Args:
         walk: The relay's commands.
         run: The run that is walked.
         listeners: Those who hear of its records.
         journal: Where its records are written before they are heard of; None where they are not.
+
+    Attributes:
+        late: The calls that took too long and go on in threads, by the path of their step.
     """
 
-    walk: Walk
-    run: Run
-    listeners: Listeners
-    journal: Writer | None = None
+    def __init__(
+        self,
+        walk: Generator[Command, Any, WorkflowReport],
+        run: Run,
+        listeners: Listeners,
+        journal: Writer | None = None,
+    ) -> None:
+        self.walk: Walk = walk
+        self.run: Run = run
+        self.listeners: Listeners = listeners
+        self.journal: Writer | None = journal
+        self.late: dict[str, Future[object]] = {}
+        self._lock = threading.Lock()
+        if journal is not None:
+            run.record_at_once = self._record
 
-    def write(self, records: list[Record]) -> Any:
-        """Write records, then let the listeners hear of them; return what the walk is answered."""
+    def write(self, run: Run, records: list[Record]) -> Any:
+        """Write records, then let the listeners hear of them; return what the walk is answered.
+
+        Args:
+            run: What the steps share whose records they are: the run, or one of its branches.
+            records: What is written.
+        """
         if self.journal is not None:
-            halt = self.journal.append(records)
+            halt = self.append(records)
             if halt is not None:
                 return halt
-        return self.publish(records)
+        self.publish(run, records)
+        return None
 
-    def publish(self, records: list[Record]) -> None:
+    def append(self, records: list[Record]) -> Halt | None:
+        """Write records into the journal, those of one branch after those of another."""
+        assert self.journal is not None  # noqa: S101  # it is called where there is one
+        with self._lock:
+            return self.journal.append(records)
+
+    def publish(self, run: Run, records: list[Record]) -> None:
         """Let the listeners hear of records; what interrupts one of them interrupts the run."""
         interruption = self.listeners.publish(records)
         if interruption is not None:
-            self.run.interrupt(interruption)
+            run.interrupt(interruption)
+
+    def _record(self, effect: Effect) -> None:
+        """Write down an effect while its step is at work.
+
+        Raises:
+            StoreError: Where that cannot be.
+        """
+        halt = self.append([effect])
+        if halt is not None:
+            raise halt.error
+        self.listeners.publish([effect])
+
+    def late_answer(self, command: Await) -> Back | Gone | None:
+        """Return what became of a call that took too long, without waiting for it."""
+        future = self.late.get(command.path)
+        if future is None:
+            return Gone()
+        if not future.done():
+            return None
+        del self.late[command.path]
+        return Back(future.result())
 
     def close(self) -> None:
         """Give the run back, however it has ended."""

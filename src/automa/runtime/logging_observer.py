@@ -9,9 +9,12 @@ from typing import Self
 from automa._core import clock
 from automa._core.records import (
     Answered,
+    AttemptFailed,
     Begun,
     Cancelled,
+    Effect,
     Ended,
+    Late,
     Record,
     Requested,
     Resumed,
@@ -27,6 +30,8 @@ package_logger.addHandler(logging.NullHandler())  # silent unless the caller con
 _LEVELS: dict[type, int] = {
     Begun: logging.DEBUG,
     Started: logging.DEBUG,
+    AttemptFailed: logging.WARNING,
+    Late: logging.WARNING,
     Cancelled: logging.WARNING,
     Suspended: logging.WARNING,
 }
@@ -35,10 +40,11 @@ _LEVELS: dict[type, int] = {
 class LoggingObserver:
     """Logs a run, a line for each record, with ``run_id`` and ``step`` in the ``extra`` of each.
 
-    DEBUG that something starts, INFO that it went well or was skipped, WARNING that the run was turned
-    back or suspended, ERROR that something failed. ``step`` is the path of the step, empty in a line that
-    is about the whole run. A workflow logs this way to its own ``logger`` already; this is for a further
-    one. One observer may be given to many runs at once: each has an observer of its own (`for_run`).
+    DEBUG that something starts, INFO that it went well or was skipped, WARNING that an attempt failed,
+    that a step is late, or that the run was turned back or suspended, ERROR that something failed.
+    ``step`` is the path of the step, empty in a line that is about the whole run. A workflow logs this
+    way to its own ``logger`` already; this is for a further one. One observer may be given to many runs
+    at once: each has an observer of its own (`for_run`).
 
     Args:
         logger: Where to; by default the logger ``automa``.
@@ -81,7 +87,7 @@ def _level_of(record: Record) -> int:
     return _LEVELS.get(type(record), logging.INFO)
 
 
-def _text_of(record: Record) -> str:
+def _text_of(record: Record) -> str:  # noqa: C901  # a kind of record a case
     match record:
         case Started(_, action):
             text = action.value
@@ -89,6 +95,14 @@ def _text_of(record: Record) -> str:
             text = f"{report.action} FAILED: {repr_of(report.error)}"
         case Answered(_, report):
             text = f"{report.action} {report.status}" + (f": {report.detail}" if report.detail else "")
+        case AttemptFailed(_, report, delay):
+            later = "when the run is resumed" if delay is None else f"in {delay:g} s"
+            text = f"{report.action} failed, and is tried again {later}: {repr_of(report.error)}"
+        case Effect(_, _, _, kind, ref):
+            text = f"effect: {kind} {ref}"
+        case Late(_, _, is_back, error):
+            back = "came back too late" + ("" if error is None else f", and failed: {repr_of(error)}")
+            text = back if is_back else "is still at work in its thread"
         case Ended(report):
             text = report.headline
         case Begun(workflow_id):

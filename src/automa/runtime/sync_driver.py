@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any
 
-from automa._core.commands import Append, Deliver, Interrupted, Raised
+from automa._core.commands import Append, Await, CutOff, Deliver, Fork, Interrupted, Raised, Refused, Sleep
 from automa._core.events import Handoff
 from automa._core.functions import close_awaitable, is_awaitable
 from automa._core.status import ROLLBACK
-from automa.errors import AsyncStepError
+from automa.errors import AsyncStepError, BranchCancelled
 from automa.runtime.interrupts import InterruptGuard
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from automa._core.commands import Branch, Command, Limit
     from automa._core.reports import WorkflowReport
     from automa._core.runs import Run
-    from automa.runtime.launch import Launch
+    from automa.runtime.launch import Launch, Walk
 
 
 def drive(launch: Launch) -> WorkflowReport:
-    """Carry out a walk in the calling thread.
+    """Carry out a walk in the calling thread; branches side by side have threads of their own.
 
     Args:
         launch: The walk, and all that goes with it.
@@ -30,29 +35,43 @@ def drive(launch: Launch) -> WorkflowReport:
     Raises:
         BaseException: What interrupted the run, once it is closed.
     """
-    answer: object = None
-    walk, run = launch.walk, launch.run
+    run = launch.run
     with InterruptGuard() as guard, contextlib.closing(launch):
-        while True:
-            try:
-                command = walk.send(answer)
-            except StopIteration as stop:
-                report: WorkflowReport = stop.value
-                break
-            if isinstance(command, Append):
-                answer = launch.write(command.records)
-                held_back = guard.take_pending()
-                if held_back is not None:
-                    run.interrupt(held_back)
-                continue
-            answer = refusal(run, command) or _call(command, guard)
-            held_back = guard.take_pending()
-            if held_back is not None:  # what the step answered counts all the same
-                answer = Interrupted(held_back, answer)
+        report: WorkflowReport = _walk(launch, launch.walk, run, guard)
     held_back = guard.take_pending()
     if held_back is not None:
         run.interrupt(held_back)
     return end_of(run, report)
+
+
+def _walk(launch: Launch, walk: Walk, run: Run, guard: InterruptGuard) -> Any:
+    """Carry out a walk, that of a run or of a branch; return what it returns."""
+    answer: object = None
+    while True:
+        try:
+            command = walk.send(answer)
+        except StopIteration as stop:
+            return stop.value
+        if isinstance(command, Append):
+            answer = launch.write(run, command.records)
+            held_back = guard.take_pending()
+            if held_back is not None:
+                run.interrupt(held_back)
+            continue
+        if isinstance(command, Deliver):
+            answer = refusal(run, command) or (
+                _call(command, guard)
+                if command.limit is None
+                else _call_limited(launch, command, command.limit)
+            )
+        else:
+            answer = _wait(launch, command, run, guard)
+        held_back = guard.take_pending()
+        if held_back is not None:
+            if isinstance(command, Deliver):  # what the step answered counts all the same
+                answer = Interrupted(held_back, answer)
+            else:
+                run.interrupt(held_back)
 
 
 def _call(delivery: Deliver, guard: InterruptGuard) -> object:
@@ -61,7 +80,7 @@ def _call(delivery: Deliver, guard: InterruptGuard) -> object:
         guard.is_open = delivery.ctx.action is not ROLLBACK
         if guard.is_open and guard.pending is not None:  # it came up between two steps
             guard.is_open = False
-            return Raised(guard.pending)
+            return Refused(guard.pending)
         answer: object = delivery.controller(delivery.ctx, delivery.event)
         guard.is_open = False
     except BaseException as error:  # noqa: BLE001  # the relay closes the run, then `end_of` raises it
@@ -74,11 +93,144 @@ def _call(delivery: Deliver, guard: InterruptGuard) -> object:
     )
 
 
-def refusal(run: Run, delivery: Deliver) -> Raised | None:
-    """Return the answer for a step that is not to be started, since the run was interrupted before."""
-    if run.interruption is None or delivery.ctx.action is ROLLBACK:
+def _call_limited(launch: Launch, delivery: Deliver, limit: Limit) -> object:
+    """Call a step in a thread, and leave it there when its time is over. Ctrl-C waits for it as long."""
+    from automa.runtime.threads import call_in_thread  # noqa: PLC0415  # few steps have a limit
+
+    until = time.monotonic() + limit.seconds
+    future = call_in_thread(delivery)
+    _wait_for(future, until)
+    if not future.done():
+        launch.late[delivery.ctx.path] = future
+        return CutOff(limit.error, is_at_work=True)
+    answer = future.result()
+    if isinstance(answer, Handoff) or not is_awaitable(answer):
+        return answer
+    return _refuse_awaitable(delivery, answer)
+
+
+def _wait_for(future: Future[object], until: float) -> None:
+    """Wait for a future, until a moment of the monotonic clock at most."""
+    from concurrent.futures import wait  # noqa: PLC0415  # as above
+
+    wait([future], max(0.0, until - time.monotonic()))
+
+
+def _wait(launch: Launch, command: Command, run: Run, guard: InterruptGuard) -> object:
+    """Carry out a command that waits for something else than the step's answer."""
+    if isinstance(command, Sleep):
+        return _sleep(command, run, guard)
+    if isinstance(command, Await):
+        future = launch.late.get(command.path)
+        if future is not None:
+            _wait_for(future, time.monotonic() + command.seconds)
+        return launch.late_answer(command)
+    assert isinstance(command, Fork)  # noqa: S101  # there are no others
+    return _fork(launch, command, run, guard)
+
+
+def _sleep(command: Sleep, run: Run, guard: InterruptGuard) -> Raised | None:
+    """Wait between two attempts; Ctrl-C ends that on the way forward."""
+    woken = threading.Event()
+    if command.is_protected:
+        woken.wait(command.seconds)
         return None
-    return Raised(run.interruption)
+    run.wake = woken.set
+    try:
+        guard.is_open = True
+        if run.stopped_by is None and guard.pending is None:
+            woken.wait(command.seconds)
+        guard.is_open = False
+    except KeyboardInterrupt as error:
+        guard.is_open = False
+        return Raised(error)
+    return None if run.stopped_by is None else Raised(run.stopped_by)
+
+
+def _fork(launch: Launch, fork: Fork, run: Run, guard: InterruptGuard) -> list[object]:
+    """Carry out branches, each in a thread; Ctrl-C waits until all have ended."""
+    from automa.runtime.threads import start  # noqa: PLC0415  # as above
+
+    crew = Crew(fork)
+    all_done = threading.Event()
+    count = crew.workers
+    lock = threading.Lock()
+    at_work = count
+
+    def work() -> None:
+        nonlocal at_work
+        while (taken := crew.take()) is not None:
+            index, branch = taken
+            crew.ended(index, _walk(launch, branch.walk, branch.run, InterruptGuard()))
+        with lock:
+            at_work -= 1
+            if not at_work:
+                all_done.set()
+
+    for _ in range(count):
+        try:
+            start(_in_context(work), fork.path)
+        except RuntimeError:  # no thread can be had: those that there are do it, or this one
+            work()
+    while count and not all_done.is_set():
+        try:
+            guard.is_open = True
+            all_done.wait()
+            guard.is_open = False
+        except KeyboardInterrupt as error:
+            guard.is_open = False
+            run.interrupt(error)
+    return crew.ends
+
+
+def _in_context(work: Any) -> Any:
+    import contextvars  # noqa: PLC0415  # as above
+
+    context = contextvars.copy_context()
+    return lambda: context.run(work)
+
+
+class Crew:
+    """Who takes which branch of a fork, and what has come of it.
+
+    Args:
+        fork: The branches.
+
+    Attributes:
+        workers: How many go on at once.
+        ends: What each branch has returned.
+    """
+
+    def __init__(self, fork: Fork) -> None:
+        self._fork = fork
+        self._rest = iter(enumerate(fork.branches))  # threads take from it one after the other
+        self.workers: int = min(fork.limit or len(fork.branches), len(fork.branches))
+        self.ends: list[object] = [None] * len(fork.branches)
+
+    def take(self) -> tuple[int, Branch] | None:
+        """Return the next branch, and its number; None where there is none."""
+        return next(self._rest, None)
+
+    def ended(self, index: int, end: object) -> None:
+        """Note what a branch has returned; where one has failed the others may have to be given up."""
+        self.ends[index] = end
+        if end is False and self._fork.cancels:
+            failed = self._fork.branches[index]
+            error = BranchCancelled(f"given up, since {failed.path} has failed")
+            for number, branch in enumerate(self._fork.branches):
+                if self.ends[number] is None:
+                    branch.run.give_up(error)
+
+
+def refusal(run: Run, delivery: Deliver) -> Refused | None:
+    """Return the answer for a step that is not to be started: the run was stopped, or its time is over."""
+    if delivery.ctx.action is ROLLBACK:
+        return None
+    if run.stopped_by is not None:
+        return Refused(run.stopped_by)
+    if delivery.limit is not None and delivery.limit.seconds <= 0:
+        return Refused(delivery.limit.error)
+    return None
 
 
 def end_of(run: Run, report: WorkflowReport) -> WorkflowReport:

@@ -42,6 +42,9 @@ class FileStore:
         StoreError: Where the folder cannot be used.
     """
 
+    keeps_parallel: bool = False
+    """Whether a journal may have steps side by side: the specification's has no form for them."""
+
     def __init__(self, folder: str | Path, *, durability: str = "power") -> None:
         if durability not in {"power", "process"}:
             raise StoreError(f"durability is 'power' or 'process', not {durability!r}")

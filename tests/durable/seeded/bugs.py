@@ -201,8 +201,8 @@ BUGS = [
         "a write that failed does not stop the run",
         "G1",
         "journal/journal.py",
-        """            self._is_broken = True
-            return Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
+        """            self._broken = Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
+            return self._broken
 """,
         """            return None
 """,
