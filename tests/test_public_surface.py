@@ -11,6 +11,7 @@ import automa
 import automa.abc
 import automa.conformance
 import automa.errors
+import automa.observe
 import automa.operations
 import automa.stores
 import automa.testing
@@ -93,6 +94,11 @@ def test_the_public_names_are_frozen():
     ]
 
 
+def test_the_observers_that_are_there_already_are_frozen():
+    """automa.observe has these names, and no others."""
+    assert automa.observe.__all__ == ["LoggingObserver", "ProgressObserver"]
+
+
 def test_every_public_name_is_in_the_reference():
     """docs/reference/api.md has each name that can be imported."""
     reference = (ROOT / "docs" / "reference" / "api.md").read_text()
@@ -101,6 +107,7 @@ def test_every_public_name_is_in_the_reference():
         automa.abc,
         automa.errors,
         automa.conformance,
+        automa.observe,
         automa.operations,
         automa.stores,
         automa.testing,

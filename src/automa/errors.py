@@ -129,7 +129,10 @@ class OwnershipLost(StoreError):  # noqa: N818  # it names what has happened
 
 
 class ResultError(AutomaError, ValueError):
-    """A result that a journal cannot keep; the step has failed, and is undone."""
+    """A result that a journal cannot keep, or that is not of the type asked for.
+
+    Raised in a step, it has failed, and is undone.
+    """
 
 
 class UnknownOutcomeError(AutomaError):

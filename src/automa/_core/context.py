@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from automa._core import clock
 from automa._core.definition import part_of
@@ -14,6 +14,7 @@ from automa._core.records import Effect
 from automa._core.reports import StepReport
 from automa._core.state import State, check_effect
 from automa._core.status import Action
+from automa._core.typed import as_typed
 from automa.errors import StateError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from automa._core.runs import StepRun, WorkflowRun
+
+T = TypeVar("T")
 
 
 class Context:
@@ -87,7 +90,7 @@ class Context:
         return self._workflow_run.run.results.get(self.path)
 
     @property
-    def results(self) -> Mapping[str, Any]:
+    def results(self) -> Results:
         """What the steps before returned, by the id of a sibling or by path."""
         return Results(self._workflow_run)
 
@@ -184,6 +187,27 @@ class Results(Mapping[str, Any]):
                 return self._results[path]
         known = ", ".join(map(repr, self._results)) or "none"
         raise KeyError(f"no step {key!r} has a result (those that have: {known})")
+
+    def typed(self, step: str, model: type[T]) -> T:
+        """Return what a step returned as an instance of a class, also where it comes from a journal.
+
+        A journal keeps results as JSON values: this is the way back. What is an instance already, as in a run
+        that is not journaled, is returned as it is.
+
+        Args:
+            step: The id of a sibling, or a path.
+            model: A dataclass, an enumeration, a pydantic model, a JSON type, or ``list[…]``, ``tuple[…]``,
+                ``dict[str, …]`` and unions of such, to any depth.
+
+        Raises:
+            KeyError: Where the step has no result.
+            ResultError: Where the result does not fit; the message names the step and the place in it.
+
+        Example:
+            >>> def ship(ctx):
+            ...     order = ctx.results.typed("order", Order)
+        """
+        return as_typed(self[step], model, step)
 
     def __iter__(self) -> Iterator[str]:
         for path in self._results:

@@ -68,7 +68,19 @@ class Composite(Protocol):
 
 @runtime_checkable
 class Observer(Protocol):
-    """Hears of each record of a run, in order, once it is written; it cannot harm the run."""
+    """Hears of each record of a run, in order, once it is written.
+
+    It cannot harm the run: where it raises, the run goes on, and the log of the workflow says who raised.
+
+    A record does not tell of which run it is. An observer given to ``start`` hears one run; one given to
+    a `Workflow` hears all of its runs, those that go on at once in the order in which it happens.
+
+    Two more methods are looked for, and need not be there:
+
+    - ``for_run(run_id)`` returns the observer that is to hear a run in place of this one. It is asked
+      before each run, so that an observer of many runs can tell them apart, and keep what it counts apart.
+    - ``resumed(history)`` is given the records so far of a run that goes on, before it does.
+    """
 
     def on_record(self, record: Record, /) -> None:
         """Take note of a record: a step started, a step answered, the run ended."""

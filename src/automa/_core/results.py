@@ -28,7 +28,7 @@ def as_journaled(value: Any, path: str, guard: Guard | None) -> Any:
         ResultError: Where it has no such form.
     """
     try:
-        plain = _plain(value)
+        plain = as_plain(value)
         check_json(plain)
         if guard is None or not guard(json.dumps(plain)):
             return plain if type(plain) in _PLAIN else json.loads(json.dumps(plain))
@@ -40,17 +40,18 @@ def as_journaled(value: Any, path: str, guard: Guard | None) -> Any:
     raise ResultError(f"the result of step {path} cannot be kept in a journal: {problem}")
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """Return a value as JSON values, as far as it has such a form; the rest stays as it is."""
     kind = type(value)
     if kind in _PLAIN:
         return value
     if isinstance(value, Enum):
-        return _plain(value.value)
+        return as_plain(value.value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if kind is list or kind is tuple:
-        return [_plain(item) for item in value]
+        return [as_plain(item) for item in value]
     if kind is dict:
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: as_plain(item) for key, item in value.items()}
     dump = getattr(kind, "model_dump", None)  # pydantic
     return value if dump is None else dump(value, mode="json")

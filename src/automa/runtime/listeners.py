@@ -6,19 +6,16 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from automa._core.records import Answered, Ended, Started
-from automa._core.status import Status
-from automa.errors import repr_of
+from automa.runtime.logging_observer import LoggingObserver, package_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+    from collections.abc import Callable, Iterable, MutableMapping
 
     from automa._core.protocols import Observer
     from automa._core.records import Record
     from automa._core.secrets import Redactor
 
-package_logger: logging.Logger = logging.getLogger("automa")
-package_logger.addHandler(logging.NullHandler())  # silent unless the caller configures logging
+__all__ = ["Listeners", "StepLogger", "package_logger"]
 
 
 class StepLogger(logging.LoggerAdapter[logging.Logger]):
@@ -75,10 +72,10 @@ def _traceback_of(raised: object) -> str:
 
 
 class Listeners:
-    """Passes the records of one run to its observers and its log.
+    """Passes the records of one run to its observers and its log; whoever raises does it no harm.
 
     Args:
-        observers: Those who asked for the records; one that raises does no harm to the run.
+        observers: Those who asked for the records.
         logger: Where the run is logged: an action a line where INFO is enabled, and how it ended.
         run_id: The id of the run.
 
@@ -87,18 +84,32 @@ class Listeners:
     """
 
     def __init__(self, observers: Iterable[Observer], logger: logging.Logger, run_id: str) -> None:
-        self._observers = tuple(observers)
         self._logger = logger
         self._run_id = run_id
-        self.hears_steps: bool = bool(self._observers) or logger.isEnabledFor(logging.INFO)
+        observers = tuple(self._of_run(observer) for observer in observers)
+        self._observers: tuple[Observer, ...] = (LoggingObserver(logger, run_id), *observers)
+        self.hears_steps: bool = bool(observers) or logger.isEnabledFor(logging.INFO)
+
+    def _of_run(self, observer: Observer) -> Observer:
+        """Return the observer of this run, where an observer of many runs has one for each."""
+        for_run: Callable[[str], Observer] | None = getattr(observer, "for_run", None)
+        if for_run is None:
+            return observer
+        try:
+            return for_run(self._run_id)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the latter: a console nobody reads any more
+            self._complain(for_run, error)
+            return observer
 
     def resumed(self, history: list[Record]) -> None:
         """Tell those observers that ask for it what was recorded before the run was resumed."""
         for observer in self._observers:
             hears = getattr(observer, "resumed", None)
             if hears is not None:
-                with contextlib.suppress(Exception):
+                try:
                     hears(history)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  # likewise
+                    self._complain(hears, error)
 
     def publish(self, records: list[Record]) -> BaseException | None:
         """Pass on records that have been written; return what interrupted a listener, if anything did.
@@ -108,28 +119,17 @@ class Listeners:
         """
         interruption: BaseException | None = None
         for record in records:
-            for hears in (self._log, *(observer.on_record for observer in self._observers)):
+            for observer in self._observers:
                 try:
-                    hears(record)
-                except (Exception, SystemExit):  # a console whose reader has gone raises the latter
-                    with contextlib.suppress(Exception):
-                        self._logger.exception("[%s] %r raised; the run goes on", self._run_id, hears)
+                    observer.on_record(record)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  # likewise
+                    self._complain(observer, error)
                 except BaseException as error:  # noqa: BLE001  # it is given to the run
                     interruption = error if interruption is None else interruption
         return interruption
 
-    def _log(self, record: Record) -> None:
-        match record:
-            case Started(path, action):
-                self._logger.debug("[%s %s] %s", self._run_id, path, action)
-            case Answered(path, report) if report.status is Status.FAILED:
-                self._logger.error(
-                    "[%s %s] %s FAILED: %s", self._run_id, path, report.action, repr_of(report.error)
-                )
-            case Answered(path, report):
-                reason = f": {report.detail}" if report.detail else ""
-                self._logger.info("[%s %s] %s %s%s", self._run_id, path, report.action, report.status, reason)
-            case Ended(report):
-                level = logging.ERROR if report.status is Status.FAILED else logging.INFO
-                if self._logger.isEnabledFor(level):
-                    self._logger.log(level, "[%s] %s", self._run_id, report.headline)
+    def _complain(self, listener: object, error: BaseException) -> None:
+        extra = {"run_id": self._run_id, "step": ""}
+        message = "[%s] %r raised; the run goes on"
+        with contextlib.suppress(Exception):  # the log itself may be what has raised
+            self._logger.error(message, self._run_id, listener, exc_info=error, extra=extra)
