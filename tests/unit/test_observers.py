@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from automa import Ended, Late, Retry, Skip, Step, Workflow
+from automa import Answered, Ended, Late, Retry, Skip, Started, Step, Workflow
 from automa.abc import Observer
 from automa.observe import LoggingObserver, ProgressObserver
 from automa.stores import MemoryStore
@@ -392,3 +392,72 @@ def test_an_observer_of_many_runs_may_have_one_for_each():
     workflow.start(run_id="r1")
     workflow.start(run_id="r2")
     assert heard == ["r1", "r2"]
+
+
+class Watches:
+    """An observer that notes calls and records in the order in which it hears of them."""
+
+    def __init__(self):
+        self.heard = []
+
+    def on_record(self, record):
+        if isinstance(record, Started | Answered):
+            self.heard.append(f"{type(record).__name__} {record.path}")
+
+    def step_starting(self, path, action, attempt):
+        self.heard.append(f"starting {action} {path} {attempt}")
+
+    def step_returned(self, path, action, attempt):
+        self.heard.append(f"returned {action} {path} {attempt}")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_calls_are_told_as_they_happen(is_async):
+    """A live view hears when a step is called and when it has returned, between its two records; not of conditions."""
+    watches = Watches()
+    failing = Retry(2, initial=0)
+
+    def fail():
+        raise OSError("no")
+
+    steps = [
+        Step("a", run=lambda: 1, when=lambda: True, prepare=dict),
+        Step("b", run=fail, retry=failing, when=lambda: True),
+    ]
+    workflow = Workflow("w", steps, observers=[watches], mode="stop")
+    if is_async:
+        asyncio.run(workflow.start_async())
+    else:
+        workflow.start()
+    assert watches.heard == [
+        "Started a",
+        "starting prepare a 1",
+        "returned prepare a 1",
+        "Answered a",
+        "Started a",
+        "starting run a 1",
+        "returned run a 1",
+        "Answered a",
+        "Started b",
+        "starting run b 1",
+        "returned run b 1",
+        "Started b",
+        "starting run b 2",
+        "returned run b 2",
+        "Answered b",
+    ]
+
+
+def test_a_live_view_that_raises_does_no_harm(caplog):
+    """What `step_starting` raises is logged, and the run goes on."""
+
+    class Broken:
+        def on_record(self, record):
+            pass
+
+        def step_starting(self, path, action, attempt):
+            raise ValueError("broken view")
+
+    report = Workflow("w", [Step("a", run=lambda: 1)], observers=[Broken()]).start()
+    assert report.results == {"a": 1}
+    assert "broken view" in caplog.text

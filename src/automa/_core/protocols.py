@@ -75,11 +75,14 @@ class Observer(Protocol):
     A record does not tell of which run it is. An observer given to ``start`` hears one run; one given to
     a `Workflow` hears all of its runs, those that go on at once in the order in which it happens.
 
-    Two more methods are looked for, and need not be there:
+    More methods are looked for, and need not be there:
 
     - ``for_run(run_id)`` returns the observer that is to hear a run in place of this one. It is asked
       before each run, so that an observer of many runs can tell them apart, and keep what it counts apart.
     - ``resumed(history)`` is given the records so far of a run that goes on, before it does.
+    - ``step_starting(path, action, attempt)`` and ``step_returned(path, action, attempt)`` are called as a
+      step is called, and when it has returned or was given up. They feed live views: nothing of it is
+      durable then. Of the branches of a `Parallel` they tell from several threads.
     """
 
     def on_record(self, record: Record, /) -> None:

@@ -94,13 +94,16 @@ class _Walker:
     async def go_on(self, command: Any, *, until_rollback: bool = False) -> Any:
         """Carry out the walk from a command on, to its end or to the way back."""
         answer: object
+        tells = self._launch.listeners.hears_calls
         while True:
             if isinstance(command, Append):
                 answer = await self._write(command)
             elif isinstance(command, Deliver):
                 if until_rollback and command.ctx.action is Action.ROLLBACK:
                     return command
-                answer = refusal(self._run, command) or await self._deliver(command)
+                answer = refusal(self._run, command)
+                if answer is None:
+                    answer = await (self._told(command) if tells else self._deliver(command))
             elif not isinstance(command, Command) or (until_rollback and _is_of_way_back(command)):
                 return command
             else:
@@ -144,6 +147,14 @@ class _Walker:
         """Note a cancellation, unless it says only that this branch is given up."""
         if cancellation is not None and self._run.given_up is None:
             self._run.interrupt(cancellation)
+
+    async def _told(self, delivery: Deliver) -> object:
+        """Call a step, and tell those who want to know when it is called, and when it has returned."""
+        self._launch.listeners.starting(delivery)
+        try:
+            return await self._deliver(delivery)
+        finally:
+            self._launch.listeners.returned(delivery)
 
     async def _deliver(self, delivery: Deliver) -> object:
         """Call a step, in a thread where it might block, and wait for its answer."""

@@ -6,11 +6,13 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from automa._core.functions import Admission, Condition
 from automa.runtime.logging_observer import LoggingObserver, package_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
 
+    from automa._core.commands import Deliver
     from automa._core.protocols import Observer
     from automa._core.records import Record
     from automa._core.secrets import Redactor
@@ -71,6 +73,10 @@ def _traceback_of(raised: object) -> str:
     return traceback.format_exc().rstrip()
 
 
+_CALLS = ("step_starting", "step_returned")
+"""What an observer may have beside `on_record`, to hear of calls as they happen."""
+
+
 class Listeners:
     """Passes the records of one run to its observers and its log; whoever raises does it no harm.
 
@@ -81,6 +87,7 @@ class Listeners:
 
     Attributes:
         hears_steps: Whether records of the steps are wanted; the end of the run always is.
+        hears_calls: Whether anybody wants to know when a step is called, and when it has returned.
     """
 
     def __init__(self, observers: Iterable[Observer], logger: logging.Logger, run_id: str) -> None:
@@ -89,6 +96,7 @@ class Listeners:
         observers = tuple(self._of_run(observer) for observer in observers)
         self._observers: tuple[Observer, ...] = (LoggingObserver(logger, run_id), *observers)
         self.hears_steps: bool = bool(observers) or logger.isEnabledFor(logging.INFO)
+        self.hears_calls: bool = any(hasattr(each, name) for each in observers for name in _CALLS)
 
     def _of_run(self, observer: Observer) -> Observer:
         """Return the observer of this run, where an observer of many runs has one for each."""
@@ -108,6 +116,26 @@ class Listeners:
             if hears is not None:
                 try:
                     hears(history)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  # likewise
+                    self._complain(hears, error)
+
+    def starting(self, delivery: Deliver) -> None:
+        """Tell those observers that ask for it that a step is being called."""
+        self._tell("step_starting", delivery)
+
+    def returned(self, delivery: Deliver) -> None:
+        """Tell those observers that ask for it that a call has come to its end, or was given up."""
+        self._tell("step_returned", delivery)
+
+    def _tell(self, name: str, delivery: Deliver) -> None:
+        ctx = delivery.ctx
+        if isinstance(delivery.controller, Admission | Condition):  # the step itself is not called yet
+            return
+        for observer in self._observers:
+            hears = getattr(observer, name, None)
+            if hears is not None:
+                try:
+                    hears(ctx.path, ctx.action, ctx.attempt)
                 except (Exception, SystemExit) as error:  # noqa: BLE001  # likewise
                     self._complain(hears, error)
 

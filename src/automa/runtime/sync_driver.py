@@ -59,11 +59,7 @@ def _walk(launch: Launch, walk: Walk, run: Run, guard: InterruptGuard) -> Any:
                 run.interrupt(held_back)
             continue
         if isinstance(command, Deliver):
-            answer = refusal(run, command) or (
-                _call(command, guard)
-                if command.limit is None
-                else _call_limited(launch, command, command.limit)
-            )
+            answer = refusal(run, command) or _deliver(launch, command, guard)
         else:
             answer = _wait(launch, command, run, guard)
         held_back = guard.take_held_back()
@@ -72,6 +68,18 @@ def _walk(launch: Launch, walk: Walk, run: Run, guard: InterruptGuard) -> Any:
                 answer = Interrupted(held_back, answer)
             else:
                 run.interrupt(held_back)
+
+
+def _deliver(launch: Launch, delivery: Deliver, guard: InterruptGuard) -> object:
+    """Call a step as its limit has it, and tell those who want to know."""
+    tells = launch.listeners.hears_calls
+    if tells:
+        launch.listeners.starting(delivery)
+    limit = delivery.limit
+    answer = _call(delivery, guard) if limit is None else _call_limited(launch, delivery, limit)
+    if tells:
+        launch.listeners.returned(delivery)
+    return answer
 
 
 def _call(delivery: Deliver, guard: InterruptGuard) -> object:
