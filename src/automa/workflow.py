@@ -22,6 +22,7 @@ from automa._core.state import State
 from automa._core.status import ExecutionMode, Outcome, RollbackMode
 from automa.errors import (
     AsyncStepError,
+    JournalError,
     RunIdError,
     RunNotFoundError,
     RunRequestError,
@@ -187,6 +188,7 @@ class Workflow:
             StateError: Where the state is not JSON; nothing was started.
             RunIdError: Where the run id is not of that form; nothing was started.
             RunExistsError: Where the store has a run of that id; nothing was started.
+            JournalError: Where the format of the store has no form for such a workflow; nothing was started.
             StoreError: Where the store cannot be used; nothing was started.
             BaseException: What interrupted the run (``KeyboardInterrupt``, say), once it is closed.
         """
@@ -619,12 +621,12 @@ class Workflow:
         """Check that a store can keep the journals of this workflow.
 
         Raises:
-            StoreError: Where it cannot.
+            JournalError: Where it cannot.
         """
         if getattr(store, "keeps_only_sequences", False) and not self._definition.is_sequence:
-            raise StoreError(
-                f"workflow {self.id!r} has a Parallel or an Expand in it, for which the format of {store!r} "
-                "has no form: use sqlite:///PATH"
+            raise JournalError(
+                f"workflow {self.id!r} has a Parallel or an Expand in it, for which the specification's "
+                "journal (file:DIR) has no form: use sqlite:///PATH"
             )
 
     def _shared(self, begun: Begun) -> State:

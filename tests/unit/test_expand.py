@@ -16,7 +16,6 @@ from automa import (
     RunRequestError,
     Skip,
     Step,
-    StoreError,
     Workflow,
     WorkflowDefinitionError,
 )
@@ -239,7 +238,7 @@ def test_an_operator_can_undo_what_was_built(calls):
 
 def test_the_specifications_journal_has_no_form_for_it(calls, tmp_path):
     """The file store refuses a workflow with an `Expand`, and nothing was started."""
-    with pytest.raises(StoreError, match="a Parallel or an Expand in it"):
+    with pytest.raises(JournalError, match="a Parallel or an Expand in it"):
         copying(calls).start(FILES, store=FileStore(tmp_path / "runs"))
     assert calls == []
 

@@ -104,6 +104,7 @@ def accept_not_run(
     step_run.state = StepState.NOT_RUN
     if isinstance(error, Skip):
         ctx.report.detail = text_of(error) or None
+        ctx.report.more.was_not_run = True
         success = Success.skipped(sent, ctx.report, ctx.action)
         record(workflow_run, step_run, success, None, committed)
         return after_success(workflow_run, step_run, success)

@@ -15,6 +15,7 @@ from automa._core.commands import (
     Command,
     CutOff,
     Deliver,
+    Halt,
     Interrupted,
     Limit,
     Raised,
@@ -204,7 +205,11 @@ def call(
     failed: tuple[StepReport, ...] = ()
     ctx = _next_attempt(workflow_run, step_run, action, failed, number)
     while True:
-        answer = yield from deliver(workflow_run, ctx, controller, event)
+        try:
+            answer = yield from deliver(workflow_run, ctx, controller, event)
+        except Halt:
+            workflow_run.report.step_reports += failed[-1:]  # it is what is known of the step
+            raise
         number = ctx.attempt + 1
         again = (
             answer

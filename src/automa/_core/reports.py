@@ -44,7 +44,7 @@ class Metadata(UserDict[str, "str | bytes"]):
 class More:
     """What few reports have, made when it is first asked for."""
 
-    __slots__ = ("effects", "failed_attempts", "is_irreversible", "late", "metadata")
+    __slots__ = ("effects", "failed_attempts", "is_irreversible", "late", "metadata", "was_not_run")
 
     def __init__(self) -> None:
         self.metadata: Metadata = Metadata()
@@ -52,6 +52,7 @@ class More:
         self.failed_attempts: tuple[StepReport, ...] = ()
         self.late: Late | None = None
         self.is_irreversible: bool = False
+        self.was_not_run: bool = False
 
     def add_effects(self, effects: Iterable[Effect]) -> None:
         """Add effects in the order of time; one of the same kind and ref replaces an earlier one."""
@@ -150,6 +151,11 @@ class StepReport:
         """Whether it tells that the step cannot be undone by its nature."""
         return self._more is not None and self._more.is_irreversible
 
+    @property
+    def was_not_run(self) -> bool:
+        """Whether it tells that the step was skipped without having been called: its condition was false."""
+        return self._more is not None and self._more.was_not_run
+
     def adopt(self, other: StepReport) -> None:
         """Take over what was noted in another report of the same action."""
         if other._more is None:
@@ -164,6 +170,16 @@ class StepReport:
     def reason(self) -> BaseException | str | None:
         """Why the action did not simply succeed: the error, or why it was skipped."""
         return self.detail if self.error is None else self.error
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said of the action beside its reason: for whoever prints it."""
+        remarks = [] if self.error is None or self.detail is None else [self.detail]
+        if self.failed_attempts:
+            remarks.append(f"{self.attempts} attempts")
+        if self.late is not None:
+            remarks.append("came to its end, too late" if self.late.is_back else "is still at work")
+        return remarks
 
     @property
     def duration(self) -> timedelta | None:
@@ -186,7 +202,7 @@ class StepReport:
 
 
 def _was_run(actions: list[StepReport]) -> bool:
-    return any(report.action is RUN for report in actions)
+    return any(report.action is RUN and not report.was_not_run for report in actions)
 
 
 def _standing(step_id: str, actions: list[StepReport]) -> list[str]:
@@ -391,6 +407,8 @@ class WorkflowReport:
         ended = self.status.value if self.outcome is None else self.outcome.value.replace("_", " ")
         error = self.own_error if self.is_stopped else self.error
         reason = "" if error is None else f": {type(error).__name__}: {text_of(error)}"
+        if self.outcome is Outcome.NEEDS_ATTENTION and self.detail is not None:
+            reason += f" ({self.detail})"
         return f"workflow {self.workflow_id!r} ended {ended}{reason}"
 
     def __str__(self) -> str:
@@ -402,8 +420,7 @@ class WorkflowReport:
         width = max((len(report.step_id) for report in reports), default=0)
         for report in reports:
             told = [] if report.reason is None else [repr_of(report.reason)]
-            told += [] if report.error is None or report.detail is None else [f"({report.detail})"]
-            told += [f"({report.attempts} attempts)"] if report.failed_attempts else []
+            told += [f"({remark})" for remark in report.remarks]
             yield "  ".join([f"{indent}{report.action:<8} {report.step_id:<{width}} {report.status}", *told])
             if report.workflow is not None:
                 yield from report.workflow.lines(indent + "  ")

@@ -16,11 +16,13 @@ from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.operating import operate
 from automa.cli.options import (
+    DeadlineOption,
     OnCancel,
     OnCancelOption,
     SecretOption,
     StoreOption,
     checked_url,
+    parse_deadline,
     read_secrets,
     say_how_to_go_on,
 )
@@ -95,6 +97,7 @@ def run(
     run_id: Annotated[str | None, typer.Option(help="The id of the run; made up unless given.")] = None,
     store: StoreOption = None,
     on_cancel: OnCancelOption = None,
+    deadline: DeadlineOption = None,
     secret: SecretOption = None,
     report: Annotated[ReportFormat, typer.Option(help="How the report is printed.")] = ReportFormat.TABLE,
     output: Annotated[
@@ -112,6 +115,7 @@ def run(
     with errors_in_one_line():  # a run that has begun ends with a report, not with these
         state = _parse_values(values or [])
         check_output(output)
+        until = parse_deadline(deadline)
         resources = read_secrets(secret)
         url = None if store is None else checked_url(store)
         suspends = _suspends(on_cancel, url)
@@ -127,6 +131,7 @@ def run(
                 resources=resources,
                 observers=[view],
                 on_cancel="suspend" if suspends else "rollback",
+                deadline=until,
             ),
             suspends=suspends,
         )

@@ -17,6 +17,7 @@ from automa._core.status import Outcome
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.options import (
+    DeadlineOption,
     FileOption,
     OnCancel,
     OnCancelOption,
@@ -25,6 +26,7 @@ from automa.cli.options import (
     WorkflowOption,
     open_existing,
     parse_age,
+    parse_deadline,
     read_secrets,
     say_how_to_go_on,
 )
@@ -181,6 +183,7 @@ def resume(
     workflow: WorkflowOption = None,
     file: FileOption = None,
     on_cancel: OnCancelOption = None,
+    deadline: DeadlineOption = None,
     secret: SecretOption = None,
     report: ReportOption = ReportFormat.TABLE,
     output: OutputOption = None,
@@ -193,7 +196,8 @@ def resume(
     """
     with errors_in_one_line():
         if all_runs:
-            if not runs or workflow or file or on_cancel or output or report is not ReportFormat.TABLE:
+            others = (workflow, file, on_cancel, deadline, output, report is not ReportFormat.TABLE)
+            if not runs or any(others):
                 raise InputError(
                     "--all takes FILE[:NAME], once or more, --store and --secret, and nothing else",
                     exits.USAGE,
@@ -203,6 +207,7 @@ def resume(
         if not runs or len(runs) != 1:
             raise InputError("expected one RUN, or --all and FILE[:NAME]", exits.USAGE)
         check_output(output)
+        until = parse_deadline(deadline)
         found = _take_up(store, runs[0], workflow, file, secret)
     suspends = on_cancel is not OnCancel.ROLLBACK
     view = view_of(quiet=quiet)
@@ -216,6 +221,7 @@ def resume(
             observers=[view],
             missing="error",
             on_cancel="suspend" if suspends else "rollback",
+            deadline=until,
         ),
         store,
         report,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -139,6 +139,39 @@ def parse_age(text: str) -> timedelta:
             f"--older-than {text!r}: expected a number and one of s, m, h, d, w, as in 30d", exits.USAGE
         )
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+DeadlineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPAN|TIME",
+        help="Until when the way forward may take: 90s, 30m, 2h, 1d from now, or an ISO 8601 time with zone.",
+    ),
+]
+
+
+def parse_deadline(text: str | None) -> timedelta | datetime | None:
+    """Return what a deadline such as ``30m``, or ``2027-01-31T12:00:00Z``, tells.
+
+    Raises:
+        InputError: Where it tells none.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6})([smhdw])", text)
+    if match is not None:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InputError(
+            f"--deadline {text!r}: expected a number and one of s, m, h, d, w, or a time as in "
+            "2027-01-31T12:00:00Z",
+            exits.USAGE,
+        )
+    return moment
 
 
 def say_how_to_go_on(report: WorkflowReport, url: str | None) -> None:

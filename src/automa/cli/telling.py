@@ -128,6 +128,8 @@ def _headline(info: RunInfo, reading: Reading) -> str:
         return reading.report.headline
     status = shown_status(info)
     doing = "" if reading.at_work is None else f", at work: {reading.at_work[1]} {reading.at_work[0]}"
+    if status == Outcome.NEEDS_ATTENTION:
+        return f"{reading.report.headline}; it is past its pivot: resume it"
     why = f": {_reason(reading.report.error)}" if status == Outcome.SUSPENDED else ""
     return f"workflow {info.workflow_id!r} is {status.replace('_', ' ')}{doing}{why}"
 

@@ -144,9 +144,9 @@ def _line(path: str, report: StepReport) -> Text:
 
 
 def _reason(report: StepReport) -> str:
-    if report.error is None:
-        return plain(report.detail or "")
-    return plain(f"{type(report.error).__name__}: {text_of(report.error)}")
+    error = report.error
+    told = report.detail or "" if error is None else f"{type(error).__name__}: {text_of(error)}"
+    return plain("  ".join([*filter(None, [told]), *(f"({remark})" for remark in report.remarks)]))
 
 
 def report_table(report: WorkflowReport, *, has_title: bool = True) -> RenderableType:
@@ -185,4 +185,6 @@ def _summary(report: WorkflowReport) -> str:
         lines.append(f"not run: {', '.join(remaining.not_run)}")
     if report.outcome is not Outcome.SUCCEEDED and remaining.not_undone:
         lines.append(f"not undone: {', '.join(remaining.not_undone)}")
+    if report.outcome is not Outcome.SUCCEEDED and report.effects:
+        lines.append(f"done outside: {', '.join(f'{each.kind} {each.ref}' for each in report.effects)}")
     return "\n".join(lines)

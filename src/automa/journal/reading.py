@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from automa._core.reports import WorkflowReport
 
 
+_NOTES = (Suspended, Resumed, Requested, Effect)
+
+
 class Reading(NamedTuple):
     """What a journal tells.
 
@@ -87,7 +90,10 @@ def read(history: Sequence[Record]) -> Reading:
     workflow_run = _walked_again(begun, history)
     walk = replay(relay(workflow_run), workflow_run, history)
     stopped = next((each.error for each in reversed(history) if isinstance(each, Suspended)), None)
-    halt = Halt(stopped or StoreError("it goes on, or its process has died"), Outcome.SUSPENDED)
+    last = next((each for each in reversed(history) if not isinstance(each, _NOTES)), begun)
+    is_held = isinstance(last, AttemptFailed) and last.delay is None  # past its pivot
+    outcome = Outcome.NEEDS_ATTENTION if is_held else Outcome.SUSPENDED
+    halt = Halt(stopped or StoreError("it goes on, or its process has died"), outcome)
     replay_dry(walk, halt)
     report = workflow_run.report
     steps = _expanded(begun.steps, "", _Seen.of(history))
@@ -218,6 +224,5 @@ def _workflows(steps: Sequence[Topology], prefix: str) -> frozenset[str]:
 
 def _at_work(history: Sequence[Record]) -> tuple[str, Action] | None:
     """Return the call that was recorded as begun, and not as ended."""
-    notes = (Suspended, Resumed, Requested, Effect)
-    last = next(each for each in reversed(history) if not isinstance(each, notes))
+    last = next(each for each in reversed(history) if not isinstance(each, _NOTES))
     return (last.path, last.action) if isinstance(last, Started) else None
