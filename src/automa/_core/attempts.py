@@ -112,9 +112,9 @@ def ask_condition(
     """Ask whether a step is to be run; return a `Skip` where it is not, an error where nobody can tell."""
     run, shared = workflow_run.run, workflow_run.shared
     shared.step = step_run.id
-    if run.unwritten:  # what it decides by is durable then
-        yield from write(run)
     while True:
+        if run.unwritten:  # what it decides by is durable then
+            yield from write(run)
         ctx = Context(workflow_run, step_run, RUN)
         answer = _uninterrupted(run, (yield Deliver(Condition(when, step_run.step), ctx, sent)))
         if not isinstance(answer, AttemptFailed):

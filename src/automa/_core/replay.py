@@ -141,6 +141,7 @@ class Replay:
             Admission: self._admitted,
             Expansion: self._built,
         }
+        self._asked = _ASKED
         run.is_replaying = True
 
     def commands(self) -> Generator[Command, Any, Any]:
@@ -428,12 +429,15 @@ class Replay:
             return None if known.report.status is FAILED else RollbackRequested(following.note or _ASKED)
         return None
 
-    def _lived(self, command: Deliver) -> Generator[Command, Any, object]:
+    def _lived(self, command: Deliver) -> Generator[Command, Any, object]:  # noqa: PLR0911  # an end a line
         """Call a step: the first that the history does not answer may have been at work before."""
         ctx = command.ctx
         self._run.is_replaying = False
         before = self._started.get((ctx.path, ctx.action), 0)
         self._take_effects(ctx.report, (ctx.path, ctx.action))
+        if self._run.must_undo and ctx.action is not ROLLBACK:  # an operator has asked for the way back
+            asked = RollbackRequested(self._asked)
+            return self._unknown(command, asked) if before else Refused(asked)
         if not before:
             return (yield command)
         self._started.clear()  # what comes after it has not been at work
@@ -493,6 +497,8 @@ class Replay:
             self._pass_note(self._history[self._next])
             self._next += 1
         self._next += 1
+        if isinstance(known, Requested):
+            self._asked = known.note or _ASKED
         if isinstance(known, Started):
             key = (known.path, known.action)
             self._started[key] = self._started.get(key, 0) + 1

@@ -163,6 +163,7 @@ class StepReport:
         mine, theirs = self.more, other._more
         mine.metadata.update(dict(theirs.metadata.data))  # at once: a thread may be at work on it
         mine.failed_attempts = mine.failed_attempts or theirs.failed_attempts
+        mine.is_irreversible = mine.is_irreversible or theirs.is_irreversible
         if theirs.effects:
             mine.add_effects(tuple(theirs.effects.values()))
 
@@ -208,13 +209,13 @@ def _was_run(actions: list[StepReport]) -> bool:
 def _standing(step_id: str, actions: list[StepReport]) -> list[str]:
     """Return what stands of a step that was run: itself, or those inside it that were not undone."""
     last = actions[-1]
-    if last.action is ROLLBACK and last.status is not FAILED:
-        return [step_id] if last.is_irreversible else []
     went_back = last.action is ROLLBACK or (last.workflow is not None and last.status is FAILED)
-    if not went_back or all(report.workflow is None for report in actions):
-        return [step_id]
-    # A workflow that went back, and not to its end: those of its steps that still stand.
-    return [f"{step_id}/{path}" for path in _inside(step_id, actions).remaining.not_undone]
+    if went_back and any(report.workflow is not None for report in actions):
+        # A workflow that went back: those of its steps that still stand.
+        return [f"{step_id}/{path}" for path in _inside(step_id, actions).remaining.not_undone]
+    if went_back and last.status is not FAILED and not last.is_irreversible:
+        return []
+    return [step_id]
 
 
 def _inside(step_id: str, actions: list[StepReport]) -> WorkflowReport:

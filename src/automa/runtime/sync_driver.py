@@ -168,11 +168,16 @@ def _fork(launch: Launch, fork: Fork, run: Run, guard: InterruptGuard) -> list[o
     lock = threading.Lock()
     at_work = count
 
+    broken: list[BaseException] = []
+
     def work() -> None:
         nonlocal at_work
-        while (taken := crew.take()) is not None:
-            index, branch = taken
-            crew.ended(index, _walk(launch, branch.walk, branch.run, InterruptGuard()))
+        try:
+            while (taken := crew.take()) is not None:
+                index, branch = taken
+                crew.ended(index, _walk(launch, branch.walk, branch.run, InterruptGuard()))
+        except BaseException as error:  # noqa: BLE001  # it is raised where the others have ended
+            broken.append(error)
         with lock:
             at_work -= 1
             if not at_work:
@@ -183,15 +188,27 @@ def _fork(launch: Launch, fork: Fork, run: Run, guard: InterruptGuard) -> list[o
             start(_in_context(work), fork.path)
         except RuntimeError:  # no thread can be had: those that there are do it, or this one
             work()
-    while count and not all_done.is_set():
+    if count:
+        _wait_for_all(all_done, run, guard)
+    if broken:  # no step has: what the journal tells of a branch does not fit, say
+        raise broken[0]
+    return crew.ends
+
+
+def _wait_for_all(all_done: threading.Event, run: Run, guard: InterruptGuard) -> None:
+    """Wait until all branches have ended; Ctrl-C tells them that no further step is to be started."""
+    while not all_done.is_set():
         try:
             guard.is_open = True
-            all_done.wait()
+            if guard.pending is None:  # else it came while the threads were being started
+                all_done.wait()
             guard.is_open = False
         except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
             guard.is_open = False
             run.interrupt(error)
-    return crew.ends
+        held_back = guard.take_pending()
+        if held_back is not None:
+            run.interrupt(held_back)
 
 
 def _in_context(work: Any) -> Any:
