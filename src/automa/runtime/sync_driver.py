@@ -200,13 +200,13 @@ def _wait_for_all(all_done: threading.Event, run: Run, guard: InterruptGuard) ->
     while not all_done.is_set():
         try:
             guard.is_open = True
-            if guard.pending is None:  # else it came while the threads were being started
+            if not guard.held:  # else it came while the threads were being started
                 all_done.wait()
             guard.is_open = False
         except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
             guard.is_open = False
             run.interrupt(error)
-        held_back = guard.take_pending()
+        held_back = guard.take_held_back()
         if held_back is not None:
             run.interrupt(held_back)
 
