@@ -156,16 +156,21 @@ def _fork(launch: Launch, fork: Fork, run: Run, guard: InterruptGuard) -> list[o
     count = crew.workers
     lock = threading.Lock()
     at_work = count
+    broken: list[BaseException] = []
 
     def work() -> None:
         nonlocal at_work
-        while (taken := crew.take()) is not None:
-            index, branch = taken
-            crew.ended(index, _walk(launch, branch.walk, branch.run, InterruptGuard()))
-        with lock:
-            at_work -= 1
-            if not at_work:
-                all_done.set()
+        try:
+            while (taken := crew.take()) is not None:
+                index, branch = taken
+                crew.ended(index, _walk(launch, branch.walk, branch.run, InterruptGuard()))
+        except BaseException as error:  # noqa: BLE001  # a journal that does not fit, say: raised below
+            broken.append(error)
+        finally:
+            with lock:
+                at_work -= 1
+                if not at_work:
+                    all_done.set()
 
     for _ in range(count):
         try:
@@ -180,6 +185,8 @@ def _fork(launch: Launch, fork: Fork, run: Run, guard: InterruptGuard) -> list[o
         except KeyboardInterrupt as error:
             guard.is_open = False
             run.interrupt(error)
+    if broken:
+        raise broken[0]
     return crew.ends
 
 
