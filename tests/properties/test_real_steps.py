@@ -252,7 +252,8 @@ def test_a_run_that_dies_at_any_write_and_is_resumed_is_the_same(flavour):
             assert set(more.values()) <= {0, 1}
             return
         overlap = len(died) + len(resumed) - len(reference)
-        assert overlap in {0, 1}
+        is_literal = any(plan.way == "calls own rollback" for plan, _ in all_of(steps))
+        assert overlap in ({0, 1, 2} if is_literal else {0, 1})  # its undo has no record of its own
         assert died == reference[: len(died)]
         assert resumed == reference[len(died) - overlap :]
 
