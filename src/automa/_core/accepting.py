@@ -68,6 +68,8 @@ def accept_run(  # noqa: C901, PLR0912  # every step passes here, and calls cost
             return step_run.index + 1, event
         return after_success(workflow_run, step_run, event)
     if run.is_past_pivot:
+        if reports[0] is not ctx.report:
+            reports[0].adopt(ctx.report)
         stop_past_pivot(workflow_run, step_run, reports[0])
     is_at_work = isinstance(answer, CutOff) and answer.is_at_work
     record(workflow_run, step_run, event, ctx, committed, is_at_work=is_at_work)

@@ -39,6 +39,9 @@ def close_halted(workflow_run: WorkflowRun, halt: Halt) -> None:
             close_halted(nested, halt)
             part = StepReport(step_run.id, nested.report.action)
             part.start_time, part.workflow = nested.report.start_time, nested.report
+            if halt.outcome is Outcome.NEEDS_ATTENTION:  # it has failed, and that is how it ends for now
+                part.error = redacted(workflow_run.run, halt.error)
+                part.close(part.action, FAILED)
             report.step_reports.append(part)
     report.own_error = halt.error = redacted(workflow_run.run, halt.error)
     report.stop(halt.outcome)

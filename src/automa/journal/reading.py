@@ -130,17 +130,19 @@ class _Seen(NamedTuple):
         tried: The paths of those that were more than called once: tried again, or cut off.
         decided: The paths of those that had a condition, which was false or failed.
         expanded: What was built, by path.
+        refused: The paths of those whose prepare has ended, maybe without having been called.
     """
 
     prepared: set[str]
     tried: set[str]
     decided: set[str]
     expanded: dict[str, tuple[Topology, ...]]
+    refused: set[str]
 
     @classmethod
     def of(cls, history: Sequence[Record]) -> _Seen:
         """Return what a history tells."""
-        seen = cls(set(), set(), set(), {})
+        seen = cls(set(), set(), set(), {}, set())
         started: set[str] = set()
         for record in history:
             if isinstance(record, Started):
@@ -153,6 +155,8 @@ class _Seen(NamedTuple):
                 seen.expanded[record.path] = record.steps
             if isinstance(record, Answered | AttemptFailed) and record.path not in started:
                 seen.decided.add(record.path)
+            if isinstance(record, Answered) and record.report.action is Action.PREPARE:
+                seen.refused.add(record.path)
         return seen
 
 
@@ -182,6 +186,7 @@ def _skeleton(
             branches = _skeleton(step.id, step.steps or (), f"{path}/", seen, None).steps
             made.append(Parallel(step.id, *branches))
         elif step.steps is not None:
+            function = _nothing if path in seen.refused else function
             made.append(_Nested(_skeleton(step.id, step.steps, f"{path}/", seen, function)))
         else:
             made.append(

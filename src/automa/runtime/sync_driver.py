@@ -167,7 +167,6 @@ def _fork(launch: Launch, fork: Fork, run: Run, guard: InterruptGuard) -> list[o
     count = crew.workers
     lock = threading.Lock()
     at_work = count
-
     broken: list[BaseException] = []
 
     def work() -> None:

@@ -36,6 +36,7 @@ _OWNED = (
     "durable/test_ownership.py::test_a_run_is_refused_while_its_owner_lives_and_taken_over_when_it_was_killed"
 )
 _PASSED = "durable/test_ownership.py::test_an_owner_that_was_passed_writes_nothing"
+_ATTEMPTS = "durable/test_attempts.py"
 _POWER = "faults/test_power_loss.py::test_every_legal_disk_state_recovers"
 
 BUGS = [
@@ -293,6 +294,93 @@ BUGS = [
         """    return errors[0] if errors or has_failed_undo(workflow_run) else None
 """,
         "durable/test_stateful.py::test_an_undo_that_failed_earlier_is_told_again",
+    ),
+    Bug(
+        "the attempt that failed is not written before the wait",
+        "G9",
+        "_core/attempts.py",
+        """            yield from write(run)
+            waited = yield""",
+        """            waited = yield""",
+        f"{_ATTEMPTS}::test_an_attempt_that_failed_is_written_before_the_wait",
+    ),
+    Bug(
+        "a resume forgets how many attempts were made",
+        "G8",
+        "_core/attempts.py",
+        """        tries = 1 if again.delay is None else tries + 1
+""",
+        """        tries = 1 if again is answer else tries + 1
+""",
+        crash("retries", "sqlite"),
+    ),
+    Bug(
+        "a step is tried again while its thread is still at work",
+        "G3",
+        "_core/attempts.py",
+        """    is_final = isinstance(answer, Refused) or (isinstance(answer, CutOff) and answer.is_at_work)
+""",
+        """    is_final = isinstance(answer, Refused)
+""",
+        f"{_ATTEMPTS}::test_a_step_that_is_still_at_work_is_not_tried_again",
+    ),
+    Bug(
+        "the answer of a branch is written when all have ended",
+        "G3",
+        "_core/relay.py",
+        """        if branch.run.unwritten:
+            yield from write(branch.run)
+""",
+        "",
+        crash("parallel_succeeds", "sqlite"),
+    ),
+    Bug(
+        "a branch is answered from the journal of all branches",
+        "G8",
+        "_core/replay.py",
+        """Replay(branch.walk, branch.run, parts[branch.path]).commands()""",
+        """Replay(branch.walk, branch.run, phase).commands()""",
+        crash("parallel_is_undone", "sqlite"),
+    ),
+    Bug(
+        "a step that failed past the pivot is recorded as answered",
+        "G2",
+        "_core/decisions.py",
+        """        run.unwritten.append(AttemptFailed(step_run.path, report, None))
+""",
+        """        from automa._core.records import Answered
+        run.unwritten.append(Answered(step_run.path, report, None, None, False))
+""",
+        f"{_ATTEMPTS}::test_a_step_that_failed_past_the_pivot_is_run_again_by_a_resume",
+    ),
+    Bug(
+        "past the pivot the run is rolled back",
+        "G4",
+        "_core/decisions.py",
+        """    run.is_past_pivot = run.takes_detours = True
+""",
+        """    run.takes_detours = True
+""",
+        f"{_ATTEMPTS}::test_a_step_that_failed_past_the_pivot_is_run_again_by_a_resume",
+    ),
+    Bug(
+        "an undo shares the retry of the run",
+        "G4",
+        "_core/attempts.py",
+        """    retry = getattr(step, "undo_retry" if ctx.action is ROLLBACK else "retry", None)
+""",
+        """    retry = getattr(step, "retry", None)
+""",
+        f"{_ATTEMPTS}::test_an_undo_has_a_retry_of_its_own",
+    ),
+    Bug(
+        "a nested workflow that was given up is taken for damage",
+        "G10",
+        "journal/reading.py",
+        """            function = _nothing if path in seen.refused else function
+""",
+        "",
+        f"{_ATTEMPTS}::test_a_workflow_that_was_given_up_can_be_read",
     ),
     Bug(
         "the file is not synced",
