@@ -157,6 +157,7 @@ class StepReport:
         mine, theirs = self.more, other._more
         mine.metadata.update(dict(theirs.metadata.data))  # at once: a thread may be at work on it
         mine.failed_attempts = mine.failed_attempts or theirs.failed_attempts
+        mine.is_irreversible = mine.is_irreversible or theirs.is_irreversible
         if theirs.effects:
             mine.add_effects(tuple(theirs.effects.values()))
 
