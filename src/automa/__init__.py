@@ -2,6 +2,7 @@
 
 from automa._core.context import Context
 from automa._core.events import Failure, Handoff, Success
+from automa._core.expand import Expand, SagaBuild
 from automa._core.functions import SagaPrepare, SagaRun, SagaUndo, SagaVerify, SagaWhen
 from automa._core.parallel import Parallel
 from automa._core.records import (
@@ -11,6 +12,7 @@ from automa._core.records import (
     Cancelled,
     Effect,
     Ended,
+    Expanded,
     Late,
     Record,
     Request,
@@ -72,6 +74,8 @@ __all__ = [
     "Effect",
     "Ended",
     "ExecutionMode",
+    "Expand",
+    "Expanded",
     "Failure",
     "GiveUp",
     "Handoff",
@@ -97,6 +101,7 @@ __all__ = [
     "RunNotFoundError",
     "RunOwnedError",
     "RunRequestError",
+    "SagaBuild",
     "SagaPrepare",
     "SagaRun",
     "SagaUndo",

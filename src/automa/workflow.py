@@ -621,10 +621,10 @@ class Workflow:
         Raises:
             StoreError: Where it cannot.
         """
-        if self._definition.has_parallel and not getattr(store, "keeps_parallel", True):
+        if getattr(store, "keeps_only_sequences", False) and not self._definition.is_sequence:
             raise StoreError(
-                f"workflow {self.id!r} has a Parallel in it, for which the format of {store!r} has no form: "
-                "use sqlite:///PATH"
+                f"workflow {self.id!r} has a Parallel or an Expand in it, for which the format of {store!r} "
+                "has no form: use sqlite:///PATH"
             )
 
     def _shared(self, begun: Begun) -> State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from automa import Action, Parallel, Retry, Skip, Step, Workflow
+from automa import Action, Expand, Parallel, Retry, Skip, Step, Workflow
 
 FIRST_STATE = {"order": 7, "lines": ["first"]}
 RUN_ID = "r1"
@@ -243,7 +243,32 @@ def parallel_on_a_loop(b):
     return Workflow("w", [b.step("a"), both, b.step("never")])
 
 
-SIDE_BY_SIDE = ("parallel_succeeds", "parallel_is_undone", "parallel_fails", "parallel_on_a_loop")
+def expands(b):
+    def build(ctx):
+        return [b.step("x"), Workflow("inner", [b.step("y", prepare="ok")], prepare=b.prepare("ok"))]
+
+    def nothing():
+        raise Skip("nothing to build")
+
+    steps = [b.step("a"), Expand("more", build), Expand("none", nothing), Expand("empty", list)]
+    return Workflow("w", [*steps, b.step("c", fails=True)])
+
+
+def expands_in_parallel(b):
+    def build(ctx):
+        return Workflow("built", [b.step(name) for name in ctx.shared["lines"]], prepare=b.prepare("ok"))
+
+    def deeper():
+        return [Expand("deeper", lambda: [b.step("z", failures=1, retry=Retry(2, initial=0.0))])]
+
+    both = Parallel("both", Expand("more", build), b.step("x"), Expand("deep", deeper), limit=1)
+    return Workflow("w", [b.step("a"), both, b.step("c", fails=True)])
+
+
+NOT_SEQUENCES = (
+    "parallel_succeeds", "parallel_is_undone", "parallel_fails", "parallel_on_a_loop", "expands",
+    "expands_in_parallel",
+)  # fmt: skip
 """Scenarios for which the specification's journal has no form."""
 
 SCENARIOS = {
@@ -252,7 +277,7 @@ SCENARIOS = {
         success, failure, no_snapshots, rollback_on, not_rollback_on, nested_fails, fails_after_nested,
         undo_fails, undo_fails_and_stops, stops, continues, prepares, prepare_fails, verified, on_a_loop,
         retries, conditions, pivots, limited, parallel_succeeds, parallel_is_undone, parallel_fails,
-        parallel_on_a_loop,
+        parallel_on_a_loop, expands, expands_in_parallel,
     )
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.durable.scenarios import SCENARIOS, SIDE_BY_SIDE
+from tests.durable.scenarios import NOT_SEQUENCES, SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 CASES = int(os.environ.get("AUTOMA_CRASHES", "1700" if os.environ.get("AUTOMA_SOAK") else "170"))
@@ -20,7 +20,7 @@ LABS = [
     (scenario, store)
     for scenario in SCENARIOS
     for store in ("file", "sqlite")
-    if store == "sqlite" or scenario not in SIDE_BY_SIDE
+    if store == "sqlite" or scenario not in NOT_SEQUENCES
 ]
 
 

@@ -421,7 +421,7 @@ def test_calls_are_told_as_they_happen(is_async):
         raise OSError("no")
 
     steps = [
-        Step("a", run=lambda: 1, when=lambda: True, prepare=dict),
+        Step("a", run=lambda: 1, when=lambda: True, prepare=lambda: {"x": 1}),
         Step("b", run=fail, retry=failing, when=lambda: True),
     ]
     workflow = Workflow("w", steps, observers=[watches], mode="stop")

@@ -23,12 +23,12 @@ from automa._core.commands import (
 )
 from automa._core.context import Context
 from automa._core.events import Failure, Handoff, Success
-from automa._core.functions import Admission, Condition, Preparation, StepFunction
+from automa._core.functions import Admission, Condition, Expansion, Preparation, StepFunction
 from automa._core.recording import record_attempt
 from automa._core.records import AttemptFailed, Late, Started
 from automa._core.results import as_journaled
 from automa._core.retry import Retry
-from automa._core.runs import LeftAtWork
+from automa._core.runs import LeftAtWork, Mark
 from automa._core.status import FAILED, PREPARE, ROLLBACK, RUN, Action
 from automa._core.steps import Step
 from automa.errors import (
@@ -44,8 +44,9 @@ from automa.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from automa._core.expand import Expand
     from automa._core.reports import StepReport
-    from automa._core.runs import Mark, Run, StepRun, WorkflowRun
+    from automa._core.runs import Run, StepRun, WorkflowRun
     from automa._core.state import State
 
 AnyEvent = Success | Failure
@@ -131,6 +132,25 @@ def ask_condition(
         return ctx, error
     name = when.name if when.name.isidentifier() else "its condition"
     return ctx, None if is_wanted else Skip(f"{name} is false")
+
+
+def build(
+    workflow_run: WorkflowRun, step_run: StepRun, step: Expand, sent: Success
+) -> Generator[Command, Any, tuple[Context, object]]:
+    """Call what builds the steps that a step stands for; what it changes in the state is dropped."""
+    run = workflow_run.run
+    workflow_run.shared.step = step_run.id
+    while True:
+        ctx = Context(workflow_run, step_run, RUN)
+        controller = Expansion(step.build_function, step)
+        answer = _uninterrupted(run, (yield Deliver(controller, ctx, sent, _limit_of(run, ctx))))
+        if not isinstance(answer, AttemptFailed):
+            break
+        record_attempt(run, step_run, answer.report, answer.delay)  # the run had stopped, past its pivot
+    if isinstance(answer, CutOff) and answer.is_at_work:
+        return _cut_off(workflow_run, step_run, ctx, answer, Mark(None, None)), answer
+    step_run.go_back_to(Mark(None, None), workflow_run.shared)
+    return ctx, answer
 
 
 def prepare(

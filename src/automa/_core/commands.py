@@ -60,13 +60,11 @@ class Deliver:
         controller = self.controller
         if isinstance(controller, Preparation):
             return not controller.function.is_async
-        if is_coroutine_function(controller):
-            return False
         step, name = getattr(controller, "__self__", None), self.ctx.action
-        if not isinstance(step, Step) or getattr(type(step), name) is not getattr(Step, name):
-            return True
-        function = step.function_of(name)
-        return function is not None and not function.is_async
+        if isinstance(step, Step) and getattr(type(step), name) is getattr(Step, name):
+            function = step.function_of(name)
+            return function is not None and not function.is_async
+        return not is_coroutine_function(controller)
 
 
 class Limit(NamedTuple):

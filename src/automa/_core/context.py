@@ -14,7 +14,6 @@ from automa._core.records import Effect
 from automa._core.reports import StepReport
 from automa._core.state import State, check_effect
 from automa._core.status import Action
-from automa._core.typed import as_typed
 from automa.errors import StateError
 
 if TYPE_CHECKING:
@@ -207,6 +206,8 @@ class Results(Mapping[str, Any]):
             >>> def ship(ctx):
             ...     order = ctx.results.typed("order", Order)
         """
+        from automa._core.typed import as_typed  # noqa: PLC0415  # few runs need it, and it takes long to import
+
         return as_typed(self[step], model, step)
 
     def __iter__(self) -> Iterator[str]:

@@ -48,7 +48,7 @@ class Definition:
     Attributes:
         traits: What else about it, as a step, decides how a run goes.
         has_pivot: Whether a point of no return is in it, at any depth.
-        has_parallel: Whether a `Parallel` is in it, at any depth.
+        is_sequence: Whether its steps are known, and follow one another, at any depth.
 
     Raises:
         WorkflowDefinitionError: Where an id is empty or twice there, where something is not a
@@ -90,7 +90,11 @@ class Definition:
         self.has_pivot: bool = any(each.has_pivot for each in nested) or any(
             "pivot" in entry.traits for entry in self.entries
         )
-        self.has_parallel: bool = any(each.has_parallel or "parallel" in each.traits for each in nested)
+        traits = {trait for entry in self.entries for trait in entry.traits}
+        self.is_sequence: bool = all(each.is_sequence for each in nested) and not traits & {
+            "parallel",
+            "expand",
+        }
         if self.has_pivot and self.mode is not ExecutionMode.ROLLBACK:
             raise WorkflowDefinitionError(
                 f"workflow {id!r} has a pivot, and the mode {self.mode.value!r}, in which nothing is undone"
@@ -155,7 +159,8 @@ class Entry(NamedTuple):
             return self.nested.traits
         if not isinstance(self.step, Step):
             return ()
-        return tuple(name for name in ("pivot", "irreversible") if getattr(self.step, name))
+        traits = [name for name in ("pivot", "irreversible") if getattr(self.step, name)]
+        return (*traits, "expand") if hasattr(self.step, "build_function") else tuple(traits)
 
 
 def _entry(step: Any, what: str) -> Entry:

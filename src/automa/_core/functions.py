@@ -179,6 +179,12 @@ class Condition(Preparation):
     __slots__ = ()
 
 
+class Expansion(Preparation):
+    """A controller that builds steps: it has no effect, and a resume calls it again."""
+
+    __slots__ = ()
+
+
 class Admission(Preparation):
     """A controller that asks only whether a step may be called: it does nothing, and is not recorded."""
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from automa._core.definition import Definition
-from automa._core.runs import WorkflowRun
-from automa._core.state import State
 from automa.errors import BranchCancelled, WorkflowDefinitionError
 
 if TYPE_CHECKING:
     from automa._core.protocols import AtomicStep, Composite
-    from automa._core.runs import Run, StepRun
+    from automa._core.runs import Run, StepRun, WorkflowRun
 
 OnFailure = Literal["finish", "cancel"]
 
@@ -114,13 +112,7 @@ def forked(workflow_run: WorkflowRun, step_run: StepRun, definition: ParallelDef
         StateError: Where the state cannot be copied.
     """
     nested = step_run.nested = workflow_run.nest(step_run, definition)
-    for branch_definition in definition.branches:
-        run = workflow_run.run.branch()
-        shared = State("shared", nested.shared.clone(), warn=False)
-        shared.guard = run.guard
-        branch = WorkflowRun(run, branch_definition, shared, nested.modes, nested.ids)
-        branch.is_branch = True
-        nested.branches.append(branch)
+    nested.branches = [nested.branch(each) for each in definition.branches]
     return nested
 
 
@@ -130,8 +122,9 @@ def joined(workflow_run: WorkflowRun, nested: WorkflowRun) -> None:
     for branch in nested.branches:
         run.join(branch.run)
         nested.steps += branch.steps
-        nested.report.step_reports += branch.report.step_reports
         nested.undo_failed = nested.undo_failed or branch.undo_failed
+    places = {step_id: place for place, step_id in enumerate(nested.definition.step_ids)}
+    nested.report.step_reports.sort(key=lambda report: places[report.step_id])  # they stand as they ended
     failed = [branch for branch in nested.branches if branch.first_error is not None]
     own = [branch for branch in failed if not isinstance(branch.first_error, BranchCancelled)]
     for branch in (own or failed)[:1]:

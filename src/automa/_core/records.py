@@ -22,7 +22,7 @@ class Topology(NamedTuple):
     Attributes:
         id: The id of the step.
         steps: The steps in it, where it is a workflow; None where it is none.
-        traits: What else about it decides how a run goes: ``pivot``, ``irreversible`` or ``parallel``.
+        traits: What else about it decides how a run goes: ``pivot irreversible parallel expand``.
     """
 
     id: str
@@ -111,6 +111,18 @@ class AttemptFailed(NamedTuple):
     path: str
     report: StepReport
     delay: float | None
+
+
+class Expanded(NamedTuple):
+    """A step has built the steps that it stands for.
+
+    Attributes:
+        path: The path of the step from the root.
+        steps: What it has built.
+    """
+
+    path: str
+    steps: tuple[Topology, ...]
 
 
 class Effect(NamedTuple):
@@ -229,6 +241,7 @@ Record = (
     | Started
     | Answered
     | AttemptFailed
+    | Expanded
     | Effect
     | Late
     | Cancelled

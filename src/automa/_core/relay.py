@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from automa._core import clock
 from automa._core.accepting import accept_not_run, accept_rollback, accept_run, pass_back
-from automa._core.attempts import ask_condition, call, prepare, wait_for_late, write
+from automa._core.attempts import ask_condition, build, call, prepare, wait_for_late, write
 from automa._core.closing import close, close_halted
-from automa._core.commands import Append, Branch, Command, Deliver, Fork, Halt, Interrupted
+from automa._core.commands import (
+    Append,
+    Branch,
+    Command,
+    CutOff,
+    Deliver,
+    Fork,
+    Halt,
+    Interrupted,
+    Raised,
+    Refused,
+)
 from automa._core.context import Context
 from automa._core.decisions import (
     AnyEvent,
@@ -26,10 +37,11 @@ from automa._core.decisions import (
     stop_if_suspended,
 )
 from automa._core.events import Failure, Success
+from automa._core.expand import Expand, definition_of, topology_of
 from automa._core.functions import Preparation
 from automa._core.parallel import ParallelDefinition, forked, joined
 from automa._core.recording import announce, record, record_prepare, redacted, restore, sends_back
-from automa._core.records import Answered, Ended, Late, Request, Requested, Started, Suspended
+from automa._core.records import Answered, Ended, Expanded, Late, Request, Requested, Started, Suspended
 from automa._core.reports import StepReport
 from automa._core.runs import StepState
 from automa._core.standing import (
@@ -51,7 +63,7 @@ from automa._core.status import (
     RollbackMode,
 )
 from automa._core.steps import Step
-from automa.errors import RollbackRequested, Skip, StateError, text_of
+from automa.errors import RollbackRequested, Skip, StateError, WorkflowDefinitionError, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -141,6 +153,8 @@ def _detour(  # noqa: PLR0911  # a kind of step a line
             return (yield from _run_parallel(workflow_run, step_run, definition, event))
         if definition is not None:
             return (yield from _run_nested(workflow_run, step_run, definition, event))
+        if isinstance(step_run.step, Expand):
+            return (yield from _run_expanded(workflow_run, step_run, step_run.step, event))
         return (yield from _run_step(workflow_run, step_run, event))
     if workflow_run.run.request is not None:
         onward = _as_requested(workflow_run, step_run, event, workflow_run.run.request)
@@ -242,6 +256,24 @@ def _run_nested(
     if (yield from _prepare_workflow(nested)):
         yield from _carry(nested, 0, Success.start_trigger(nested.report))
     return _end_nested(workflow_run, step_run, nested, sent, report)
+
+
+def _run_expanded(
+    workflow_run: WorkflowRun, step_run: StepRun, step: Expand, sent: Success
+) -> Generator[Command, Any, Onward]:
+    """Build what a step stands for, and walk that."""
+    ctx, built = yield from build(workflow_run, step_run, step, sent)
+    if isinstance(built, Raised | Refused | CutOff):
+        return accept_not_run(workflow_run, step_run, ctx, sent, built.error)
+    try:
+        definition = definition_of(built, workflow_run, step)
+    except WorkflowDefinitionError as error:
+        return accept_not_run(workflow_run, step_run, ctx, sent, error)
+    if workflow_run.run.is_heard:
+        workflow_run.run.unwritten.append(Expanded(step_run.path, topology_of(definition)))
+    if isinstance(definition, ParallelDefinition):
+        return (yield from _run_parallel(workflow_run, step_run, definition, sent))
+    return (yield from _run_nested(workflow_run, step_run, definition, sent))
 
 
 def _run_parallel(

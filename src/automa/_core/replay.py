@@ -25,7 +25,7 @@ from automa._core.commands import (
     Sleep,
 )
 from automa._core.events import Failure, Handoff, Success
-from automa._core.functions import Admission, Condition, Preparation, StepFunction
+from automa._core.functions import Admission, Condition, Expansion, Preparation, StepFunction, is_awaitable
 from automa._core.records import (
     Answered,
     AttemptFailed,
@@ -33,6 +33,7 @@ from automa._core.records import (
     Cancelled,
     Effect,
     Ended,
+    Expanded,
     Late,
     Record,
     Request,
@@ -45,7 +46,7 @@ from automa._core.status import FAILED, PREPARE, ROLLBACK, RUN, SKIPPED
 from automa.errors import JournalError, RollbackRequested, Skip, UnknownOutcomeError, repr_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from automa._core.context import Context
     from automa._core.reports import StepReport, WorkflowReport
@@ -135,6 +136,11 @@ class Replay:
         self._started: dict[tuple[str, str], int] = {}
         self._effects: dict[tuple[str, str], list[Effect]] = {}
         self._is_foreign = is_foreign
+        self._questions: dict[type, Callable[[Deliver], Generator[Command, Any, object]]] = {
+            Condition: self._decided,
+            Admission: self._admitted,
+            Expansion: self._built,
+        }
         run.is_replaying = True
 
     def commands(self) -> Generator[Command, Any, Any]:
@@ -160,7 +166,8 @@ class Replay:
                 self._run.is_replaying = False
                 return (yield Append(rest))
             case Deliver():
-                return (yield from self._delivered(command))
+                answer = self._questions.get(type(command.controller), self._delivered)
+                return (yield from answer(command))
             case Sleep():
                 return (yield from self._slept(command))
             case Await():
@@ -262,14 +269,10 @@ class Replay:
 
     # Calls of steps
 
-    def _delivered(self, command: Deliver) -> Generator[Command, Any, object]:  # noqa: C901, PLR0911  # a record a case
+    def _delivered(self, command: Deliver) -> Generator[Command, Any, object]:  # a record a case
         """Answer a call of a step: from the history, or by the step."""
         ctx = command.ctx
         key = (ctx.path, ctx.action)
-        if isinstance(command.controller, Condition):
-            return (yield from self._decided(command))
-        if isinstance(command.controller, Admission):
-            return (yield from self._admitted(command))
         while True:
             known = self._peek()
             if isinstance(known, Started) and (known.path, known.action) == key:  # an attempt after a crash
@@ -333,6 +336,23 @@ class Replay:
         if isinstance(known, Answered) and known.path == command.ctx.path and known.report.error is not None:
             return self._refused(command, known)
         return None
+
+    def _built(self, command: Deliver) -> Generator[Command, Any, object]:
+        """Build steps again, if that was done before."""
+        known = self._peek(len(self._run.unwritten))
+        if isinstance(known, AttemptFailed) and known.path == command.ctx.path:
+            return known
+        if isinstance(known, Answered) and known.path == command.ctx.path:
+            if known.report.status is SKIPPED:
+                return Raised(Skip(known.report.detail or ""))
+            return self._refused(command, known)
+        if known is None:
+            return (yield command)
+        try:
+            built = command.controller(command.ctx, command.event)
+        except Exception as error:  # noqa: BLE001  # it went well when it was recorded
+            return Raised(error)
+        return (yield command) if is_awaitable(built) else built
 
     def _refused(self, command: Deliver, known: Answered) -> Refused:
         """Return the answer for a step that was not called."""
@@ -510,6 +530,8 @@ def _same(known: Record, record: Record) -> bool:  # noqa: PLR0911  # a kind of 
             return known.path == record.path
         case (Cancelled(), Cancelled()):
             return known.path == record.path
+        case (Expanded(), Expanded()):
+            return (known.path, known.steps) == (record.path, record.steps)
         case (Late(), Late()):
             return (known.path, known.is_back) == (record.path, record.is_back)
         case (Requested(), Cancelled()):
@@ -542,6 +564,8 @@ def _name(record: Record) -> str:
             return f"{action} of step {path} starts"
         case Answered(path, report):
             return f"{report.action} of step {path} ended {report.status}"
+        case Expanded(path, steps):
+            return f"step {path} built {', '.join(step.id for step in steps) or 'nothing'}"
         case AttemptFailed(path):
             return f"step {path} failed, to be tried again"
     return f"it has {type(record).__name__.lower()}"

@@ -128,7 +128,8 @@ class Run:
         """Return what the steps of one branch share; they see the results of the steps before it."""
         branch = Run.__new__(Run)
         own = {"unwritten": [], "results": dict(self.results), "_branches": [], "_parent": self}
-        branch.__dict__ = {**self.__dict__, **own, "wake": _nothing, "takes_detours": True}
+        branch.__dict__ = {**self.__dict__, **own, "wake": _nothing}
+        branch.takes_detours = self.takes_detours or self.is_heard  # only what is admitted is recorded
         if self.begun is None:
             branch.record_at_once = branch._record_later  # noqa: SLF001  # it is one of its own kind
         self._branches.append(branch)
@@ -356,7 +357,6 @@ class WorkflowRun:
         count: The number of its steps.
         first_error: The first error of its forward part.
         steps: Its steps as far as they have been reached, and one more.
-        itself: Stands for the workflow where its own prepare is called.
         is_skipped: Whether its own prepare said that there is nothing to do.
         is_undone: Whether a failure has sent it on the way back.
         undo_failed: Whether an undo has failed on that way.
@@ -365,6 +365,7 @@ class WorkflowRun:
     """
 
     __slots__ = (
+        "_itself",
         "branches",
         "count",
         "definition",
@@ -373,7 +374,6 @@ class WorkflowRun:
         "is_branch",
         "is_skipped",
         "is_undone",
-        "itself",
         "modes",
         "prefix",
         "report",
@@ -396,12 +396,38 @@ class WorkflowRun:
         self.first_error: BaseException | None = None
         self.count: int = len(definition.steps)
         self.steps: list[StepRun] = []
-        self.itself: StepRun = StepRun(definition.id, self.prefix[:-1] or definition.id, -1, None, None)
+        self._itself: StepRun | None = None
         self.is_skipped: bool = False
         self.is_undone: bool = False
         self.undo_failed: bool = False
         self.is_branch: bool = False
         self.branches: list[WorkflowRun] = []
+
+    @property
+    def itself(self) -> StepRun:
+        """Stands for the workflow where its own prepare is called."""
+        if self._itself is None:
+            path = self.prefix[:-1] or self.definition.id
+            self._itself = StepRun(self.definition.id, path, -1, None, None)
+        return self._itself
+
+    def branch(self, definition: Definition) -> WorkflowRun:
+        """Return a run of one branch of this parallel step: with a copy of the state, and the same report."""
+        branch = WorkflowRun.__new__(WorkflowRun)
+        branch.run = self.run.branch()
+        branch.definition, branch.count, branch.steps, branch.branches = definition, 1, [], []
+        branch.shared = self.shared.as_committed()
+        branch.shared.guard = branch.run.guard
+        branch.modes, branch.ids, branch.prefix, branch.report = (
+            self.modes,
+            self.ids,
+            self.prefix,
+            self.report,
+        )
+        branch.first_error = branch._itself = None  # noqa: SLF001  # it is one of its own kind
+        branch.is_skipped = branch.is_undone = branch.undo_failed = False
+        branch.is_branch = True
+        return branch
 
     def new_report(self, action: Action = RUN) -> WorkflowReport:
         """Return an empty report of this workflow."""

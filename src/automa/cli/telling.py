@@ -12,6 +12,7 @@ from automa._core.records import (
     Cancelled,
     Effect,
     Ended,
+    Expanded,
     Late,
     Requested,
     Resumed,
@@ -160,6 +161,8 @@ def _told(record: Record) -> tuple[datetime | None, str]:  # noqa: C901, PLR0911
         case AttemptFailed(path, report, delay):
             again = "tried again when it is resumed" if delay is None else f"tried again after {delay:.3g} s"
             return report.end_time, f"{report.action} {path} FAILED  {_reason(report.error)}; {again}"
+        case Expanded(path, steps):
+            return None, f"built by {path}: {', '.join(step.id for step in steps) or 'nothing'}"
         case Effect(path, _, at, kind, ref):
             return at, f"done outside by {path}: {kind} {ref}"
         case Late(path, at, is_back, error):

@@ -18,6 +18,7 @@ from automa._core.records import (
     Cancelled,
     Effect,
     Ended,
+    Expanded,
     Late,
     Record,
     Request,
@@ -89,6 +90,8 @@ class EntryEncoder:
                 return self._answered(record)
             case AttemptFailed(path, report, delay):
                 return self._report("failed", path, report) | ({} if delay is None else {"delay": delay})
+            case Expanded(path, steps):
+                return {"expanded": path, "steps": topology_to_json(steps)}
             case Effect():
                 self._effects.append(record)
                 return _effect(record)
@@ -373,6 +376,11 @@ def _read_effect(entry: Entry, place: str) -> Effect:
     return _effect_of(entry, field(entry, "path", str, place), _read_action(entry, place), place)
 
 
+def _read_expanded(entry: Entry, place: str) -> Expanded:
+    steps = _read_topology(field(entry, "steps", list, place), f"{place}.steps")
+    return Expanded(field(entry, "expanded", str, place), steps)
+
+
 def _read_late(entry: Entry, place: str) -> Late:
     return Late(
         field(entry, "late", str, place),
@@ -448,6 +456,7 @@ _READERS: dict[str, Callable[[Entry, str], Record]] = {
     "started": _read_started,
     "begun": _read_begun,
     "effect": _read_effect,
+    "expanded": _read_expanded,
     "late": _read_late,
     "cancelled": _read_cancelled,
     "ended": _read_ended,

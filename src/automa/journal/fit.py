@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from automa._core.records import Topology
+from automa._core.expand import topology_of
 from automa._core.steps import Step
 from automa.errors import JournalError
 
@@ -12,15 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from automa._core.definition import Definition
-    from automa._core.records import Begun
+    from automa._core.records import Begun, Topology
 
-
-def topology_of(definition: Definition) -> tuple[Topology, ...]:
-    """Return the steps of a workflow, with those nested in them, as a journal keeps them."""
-    return tuple(
-        Topology(entry.id, None if entry.nested is None else topology_of(entry.nested), entry.traits)
-        for entry in definition.entries
-    )
+__all__ = ["check_fit", "differences", "missing_undos", "topology_of", "without_undo"]
 
 
 def without_undo(definition: Definition, prefix: str = "") -> tuple[str, ...]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.commands import Halt
 from automa._core.definition import Definition, part_of
+from automa._core.expand import Expand
 from automa._core.parallel import Parallel
 from automa._core.records import (
     Answered,
     AttemptFailed,
     Begun,
     Effect,
+    Expanded,
     Record,
     Requested,
     Resumed,
@@ -88,9 +90,10 @@ def read(history: Sequence[Record]) -> Reading:
     halt = Halt(stopped or StoreError("it goes on, or its process has died"), Outcome.SUSPENDED)
     replay_dry(walk, halt)
     report = workflow_run.report
-    states = dict(_states(workflow_run, begun.steps, ""))
+    steps = _expanded(begun.steps, "", _Seen.of(history))
+    states = dict(_states(workflow_run, steps, ""))
     return Reading(
-        begun, report, not report.is_stopped, states, _workflows(begun.steps, ""), _at_work(history),
+        begun, report, not report.is_stopped, states, _workflows(steps, ""), _at_work(history),
         workflow_run.shared.clone(), workflow_run.run.is_past_pivot,
     )  # fmt: skip
 
@@ -120,16 +123,18 @@ class _Seen(NamedTuple):
         prepared: The paths of those that had a prepare.
         tried: The paths of those that were more than called once: tried again, or cut off.
         decided: The paths of those that had a condition, which was false or failed.
+        expanded: What was built, by path.
     """
 
     prepared: set[str]
     tried: set[str]
     decided: set[str]
+    expanded: dict[str, tuple[Topology, ...]]
 
     @classmethod
     def of(cls, history: Sequence[Record]) -> _Seen:
         """Return what a history tells."""
-        seen = cls(set(), set(), set())
+        seen = cls(set(), set(), set(), {})
         started: set[str] = set()
         for record in history:
             if isinstance(record, Started):
@@ -138,9 +143,21 @@ class _Seen(NamedTuple):
                     seen.prepared.add(record.path)
             elif isinstance(record, AttemptFailed) or (isinstance(record, Answered) and record.is_at_work):
                 seen.tried.add(record.path)
+            elif isinstance(record, Expanded):
+                seen.expanded[record.path] = record.steps
             if isinstance(record, Answered | AttemptFailed) and record.path not in started:
                 seen.decided.add(record.path)
         return seen
+
+
+def _expanded(steps: Sequence[Topology], prefix: str, seen: _Seen) -> tuple[Topology, ...]:
+    """Return steps with what those have built that were built."""
+    every = []
+    for step in steps:
+        path = prefix + part_of(step.id)
+        inside = seen.expanded.get(path, step.steps)
+        every.append(step._replace(steps=None if inside is None else _expanded(inside, f"{path}/", seen)))
+    return tuple(every)
 
 
 def _skeleton(
@@ -151,7 +168,11 @@ def _skeleton(
     for step in steps:
         path = prefix + part_of(step.id)
         function = _nothing if path in seen.prepared else None
-        if "parallel" in step.traits:
+        if path in seen.expanded:
+            steps_built = seen.expanded[path]
+            built = _Nested(_skeleton(step.id, steps_built, f"{path}/", seen, function))
+            made.append(Expand(step.id, lambda built=built: built))
+        elif "parallel" in step.traits:
             branches = _skeleton(step.id, step.steps or (), f"{path}/", seen, None).steps
             made.append(Parallel(step.id, *branches))
         elif step.steps is not None:

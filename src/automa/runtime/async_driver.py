@@ -18,7 +18,7 @@ from automa.runtime.sync_driver import Crew, end_of, refusal
 from automa.runtime.threads import call, call_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Coroutine
 
     from automa._core.commands import Limit
     from automa._core.runs import Run
@@ -159,8 +159,7 @@ class _Walker:
     async def _deliver(self, delivery: Deliver) -> object:
         """Call a step, in a thread where it might block, and wait for its answer."""
         limit, cancellation = delivery.limit, None
-        loop = asyncio.get_running_loop()
-        until = None if limit is None else loop.time() + limit.seconds
+        until = 0.0 if limit is None else asyncio.get_running_loop().time() + limit.seconds
         if delivery.might_block():
             answer, cancellation = await self._call_in_thread(delivery, limit)
         else:
@@ -169,50 +168,47 @@ class _Walker:
             if cancellation is not None:  # cancelled while the function worked that gave it
                 close_awaitable(answer)
                 return self._stopped(cancellation)
-            left = None if until is None else until - loop.time()
-            waits = self._awaited(answer, limit, left)  # type: ignore[arg-type]  # it is awaitable
-            return await (_alone(waits) if delivery.ctx.action is Action.ROLLBACK else self._attended(waits))
+            if limit is None and delivery.ctx.action is not Action.ROLLBACK:
+                return await self._attended(answer)
+            waits = self._attended(answer) if limit is None else self._limited(answer, limit, until)
+            return await (_alone(waits) if delivery.ctx.action is Action.ROLLBACK else waits)
         if cancellation is None or self._run.given_up is not None:
             return answer
         return Interrupted(cancellation, answer)
 
-    async def _attended(self, waits: Coroutine[Any, Any, object]) -> object:
+    async def _attended(self, awaitable: Any) -> object:
         """Wait for the answer of an async step; one that swallows its cancellation does not end it."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # this runs in one
         before = task.cancelling()
-        answer = await waits
-        if task.cancelling() == before or self._run.given_up is not None or isinstance(answer, Raised):
+        try:
+            answer: object = await awaitable
+        except asyncio.CancelledError as error:
+            return self._stopped(error)
+        except GeneratorExit:  # the coroutine is being closed
+            raise
+        except BaseException as error:  # noqa: BLE001  # as in `call`
+            return Raised(error)
+        if task.cancelling() == before or self._run.given_up is not None:
             return answer
         return Interrupted(asyncio.CancelledError(), answer)
 
-    async def _awaited(  # noqa: PLR0911  # an end a line
-        self, awaitable: Awaitable[object], limit: Limit | None, left: float | None
-    ) -> object:
-        """Wait for the answer of an async step, as long as it may take."""
-        if limit is None:
-            try:
-                return await awaitable
-            except asyncio.CancelledError as error:
-                return self._stopped(error)
-            except GeneratorExit:  # the coroutine is being closed
-                raise
-            except BaseException as error:  # noqa: BLE001  # as in `call`
-                return Raised(error)
-        try:
-            async with asyncio.timeout(left) as scope:
-                answer = await awaitable
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # noqa: BLE001  # likewise
-            if scope.expired() and isinstance(error, TimeoutError):
-                return CutOff(limit.error)
-            return self._stopped(error) if isinstance(error, asyncio.CancelledError) else Raised(error)
+    async def _limited(self, awaitable: Any, limit: Limit, until: float) -> object:
+        """Wait for the answer of an async step, as long as it may take; what comes later does not count."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # this runs in one
+        before = task.cancelling()
+        async with asyncio.timeout_at(until) as scope:
+            answer = await self._attended(awaitable)
         if not scope.expired():
             return answer
-        if isinstance(answer, Handoff) and isinstance(answer.event, Failure):
-            limit.error.__cause__ = answer.event.error
-        return CutOff(limit.error)  # it came back, too late
+        late = answer.answer if isinstance(answer, Interrupted) else answer
+        if isinstance(late, Handoff) and isinstance(late.event, Failure):
+            limit.error.__cause__ = late.event.error
+        cut_off = CutOff(limit.error)  # even where it came back: it came too late
+        if task.cancelling() == before or self._run.given_up is not None:
+            return cut_off
+        return Interrupted(asyncio.CancelledError(), cut_off)
 
     def _stopped(self, cancellation: BaseException) -> CutOff | Raised:
         """Return the answer for a step that was cancelled: with its whole run, or with its branch alone."""
@@ -271,31 +267,39 @@ class _Walker:
     async def _fork(self, fork: Fork) -> list[object]:
         """Carry out branches, each in a task; a cancellation reaches all, and waits for them."""
         crew = Crew(fork)
+        loop = asyncio.get_running_loop()
+        all_done: asyncio.Future[None] = loop.create_future()
+        at_work = crew.workers
 
         async def work() -> None:
+            nonlocal at_work
             task = asyncio.current_task()
             assert task is not None  # noqa: S101  # it is one
-            while (taken := crew.take()) is not None:
-                index, branch = taken
-                branch.run.wake = functools.partial(_cancel, asyncio.get_running_loop(), task)
-                walker = _Walker(self._launch, branch.walk, branch.run)
-                crew.ended(index, await walker.go_on(walker.advance(None)))
-
-        tasks = [asyncio.ensure_future(work()) for _ in range(crew.workers)]
-        pending = set(tasks)
-        while pending:
+            wake = functools.partial(_cancel, loop, task)
             try:
-                _, pending = await asyncio.wait(pending)
+                while (taken := crew.take()) is not None:
+                    index, branch = taken
+                    branch.run.wake = wake
+                    walker = _Walker(self._launch, branch.walk, branch.run)
+                    crew.ended(index, await walker.go_on(walker.advance(None)))
+            finally:
+                at_work -= 1
+                if not at_work:
+                    all_done.set_result(None)
+
+        tasks = [loop.create_task(work()) for _ in range(crew.workers)]
+        while tasks and not all_done.done():
+            try:
+                await asyncio.wait([all_done])
             except asyncio.CancelledError as error:
                 self._interrupt(error)
-                pending = {task for task in tasks if not task.done()}
         for task in tasks:
-            if not task.cancelled():  # its walk has ended all the same
+            if task.done() and not task.cancelled():  # its walk has ended all the same
                 task.result()
         return crew.ends
 
 
-def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
     """Cancel a task, from whatever thread."""
     loop.call_soon_threadsafe(task.cancel)
 

@@ -20,11 +20,12 @@ class InterruptGuard:
 
     Attributes:
         is_open: Whether handlers may be called now: while a step works forward.
+        held: The calls of handlers that were held back.
     """
 
     def __init__(self) -> None:
         self.is_open: bool = False
-        self._held: list[Callable[[], Any]] = []
+        self.held: list[Callable[[], Any]] = []
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -53,19 +54,14 @@ class InterruptGuard:
         if self.is_open:
             handler(number, frame)
         else:
-            self._held.append(functools.partial(handler, number, frame))
-
-    @property
-    def holds_back(self) -> bool:
-        """Whether a handler waits to be called."""
-        return bool(self._held)
+            self.held.append(functools.partial(handler, number, frame))
 
     def take_held_back(self) -> BaseException | None:
         """Call the handlers that were held back; return the first that one has raised."""
         raised: BaseException | None = None
-        while self._held:
+        while self.held:
             try:
-                self._held.pop(0)()
+                self.held.pop(0)()
             except BaseException as error:  # noqa: BLE001  # it is given to the run
                 raised = error if raised is None else raised
         return raised

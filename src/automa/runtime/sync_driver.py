@@ -62,7 +62,7 @@ def _walk(launch: Launch, walk: Walk, run: Run, guard: InterruptGuard) -> Any:
             answer = refusal(run, command) or _deliver(launch, command, guard)
         else:
             answer = _wait(launch, command, run, guard)
-        held_back = guard.take_held_back()
+        held_back = guard.take_held_back() if guard.held else None
         if held_back is not None:
             if isinstance(command, Deliver):  # what the step answered counts all the same
                 answer = Interrupted(held_back, answer)
@@ -86,7 +86,7 @@ def _call(delivery: Deliver, guard: InterruptGuard) -> object:
     """Call a step; whatever it raises is its answer. Ctrl-C comes through to its work, not to its undo."""
     try:
         guard.is_open = delivery.ctx.action is not ROLLBACK
-        if guard.is_open and guard.holds_back:  # a signal came up between two steps
+        if guard.is_open and guard.held:  # a signal came up between two steps
             guard.is_open = False
             raised = guard.take_held_back()
             if raised is not None:
@@ -149,7 +149,7 @@ def _sleep(command: Sleep, run: Run, guard: InterruptGuard) -> Raised | None:
     run.wake = woken.set
     try:
         guard.is_open = True
-        if run.stopped_by is None and not guard.holds_back:
+        if run.stopped_by is None and not guard.held:
             woken.wait(command.seconds)
         guard.is_open = False
     except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
@@ -235,13 +235,13 @@ class Crew:
 
 def refusal(run: Run, delivery: Deliver) -> Refused | None:
     """Return the answer for a step that is not to be started: the run was stopped, or its time is over."""
-    if delivery.ctx.action is ROLLBACK:
+    stopped_by = run.given_up if run.interruption is None else run.interruption
+    limit = delivery.limit
+    if (stopped_by is None and limit is None) or delivery.ctx.action is ROLLBACK:
         return None
-    if run.stopped_by is not None:
-        return Refused(run.stopped_by)
-    if delivery.limit is not None and delivery.limit.seconds <= 0:
-        return Refused(delivery.limit.error)
-    return None
+    if stopped_by is not None:
+        return Refused(stopped_by)
+    return Refused(limit.error) if limit is not None and limit.seconds <= 0 else None
 
 
 def end_of(run: Run, report: WorkflowReport) -> WorkflowReport:

@@ -42,8 +42,8 @@ class FileStore:
         StoreError: Where the folder cannot be used.
     """
 
-    keeps_parallel: bool = False
-    """Whether a journal may have steps side by side: the specification's has no form for them."""
+    keeps_only_sequences: bool = True
+    """Whether steps must be known, and follow one another: the specification has no form for others."""
 
     def __init__(self, folder: str | Path, *, durability: str = "power") -> None:
         if durability not in {"power", "process"}:
