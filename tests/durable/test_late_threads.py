@@ -68,3 +68,36 @@ def test_a_step_that_stays_at_work_is_replayed(shape):
     assert report.outcome is Outcome.NEEDS_ATTENTION
     assert str(workflow.resume("r", store)) == str(report)
     assert read(load_history(store, "w", "r")).report.outcome is Outcome.NEEDS_ATTENTION
+
+
+@pytest.mark.guarantee("G8")
+def test_branches_that_are_late_are_told_in_the_order_of_their_list():
+    """Whichever was late first: a replay meets them in that order."""
+    store = MemoryStore()
+    steps = [
+        Step(f"late-{number}", run=late, undo=lambda: None, timeout=0.02 + 0.02 * (3 - number))
+        for number in range(4)
+    ]
+    workflow = Workflow("w", [Parallel("all", *steps)], mode="continue", late_grace=0)
+    report = workflow.start(run_id="r", store=store)
+    assert str(workflow.resume("r", store)) == str(report)
+
+
+@pytest.mark.guarantee("G8", "G10")
+def test_a_branch_that_was_given_up_is_told_from_one_that_failed():
+    """The error of the run stays that of the branch that failed, also where it comes from a journal."""
+
+    async def wait():
+        await asyncio.sleep(60)
+
+    async def fail():
+        raise ValueError("it has failed")
+
+    store = MemoryStore()
+    both = Parallel("both", Step("waits", run=wait), Step("fails", run=fail), on_failure="cancel")
+    workflow = Workflow("w", [both])
+    report = asyncio.run(workflow.start_async(run_id="r", store=store))
+    again = asyncio.run(workflow.resume_async("r", store))
+    assert isinstance(report.error, ValueError)
+    assert str(again) == str(report)
+    assert str(read(load_history(store, "w", "r")).report) == str(report)
