@@ -368,6 +368,20 @@ def register_error(cls: ErrorClass) -> ErrorClass:
     return cls
 
 
+_OF_RUNS: tuple[type[BaseException], ...] = (
+    BranchCancelled,
+    DeadlineExceeded,
+    GiveUp,
+    IllegalHandoff,
+    ResultError,
+    RollbackRequested,
+    StateError,
+    StepTimeout,
+    UnknownOutcomeError,
+)
+"""Errors of ours that a journal may have: what is asked of them must not depend on a resume."""
+
+
 def full_name(cls: type) -> str:
     """Return the name under which a class of exceptions travels: module and qualified name."""
     return f"{cls.__module__}.{cls.__qualname__}"
@@ -569,3 +583,7 @@ def _from_json(value: Any) -> Any:
                 raise WireError(f"error: {value!r} stands for no bytes: {error}") from None
         return {key[1:] if key.startswith("$$") else key: _from_json(item) for key, item in value.items()}
     return value
+
+
+for _cls in _OF_RUNS:
+    register_error(_cls)

@@ -352,3 +352,13 @@ def test_steps_workflows_and_events_have_readable_reprs():
     assert repr(Workflow("w", [Step("a")])) == "<Workflow w, 1 steps>"
     handoff = Handoff(None, Success.start_trigger(WorkflowReport("w", [])))
     assert repr(handoff).startswith("Handoff(to=None, event=<automa._core.events.Success")
+
+
+@pytest.mark.parametrize("store", [None, "memory:"])
+def test_what_cannot_be_undone_by_nature_is_told_as_left(store):
+    """An irreversible step stays in `remaining`, and its effects in `effects`, after the run has gone back."""
+    letter = Step("letter", run=lambda ctx: ctx.record_effect("letter", "l-1"), irreversible=True)
+    report = Workflow("w", [letter, Step("fail", run=lambda: 1 / 0)]).start(store=store)
+    assert report.outcome is Outcome.UNDONE
+    assert report.remaining.not_undone == ("letter",)
+    assert [effect.ref for effect in report.effects] == ["l-1"]

@@ -327,6 +327,8 @@ def _cut_off(
 
 def wait_for_late(run: Run, left: LeftAtWork, seconds: float) -> Generator[Command, Any, bool]:
     """Wait for a step that is still at work; return whether it has come to an end, and note how."""
+    if run.unwritten:  # what came before is durable while we wait, and precedes what the wait tells
+        yield from write(run)
     answer = yield Await(left.step_run.path, seconds, left.ctx.report)
     if answer is None:
         return False

@@ -128,6 +128,7 @@ class Run:
         """Return what the steps of one branch share; they see the results of the steps before it."""
         branch = Run.__new__(Run)
         own = {"unwritten": [], "results": dict(self.results), "_branches": [], "_parent": self}
+        own["left_at_work"] = []  # joined in the order of the branches, whichever was late first
         branch.__dict__ = {**self.__dict__, **own, "wake": _nothing}
         branch.takes_detours = self.takes_detours or self.is_heard  # only what is admitted is recorded
         if self.begun is None:
@@ -140,6 +141,7 @@ class Run:
         self._branches.remove(branch)
         self.results.update(branch.results)
         self.unwritten += branch.take_unwritten()
+        self.left_at_work += branch.left_at_work
         self.must_undo = self.must_undo or branch.must_undo
         if branch.interruption is not None:
             self.interrupt(branch.interruption)
