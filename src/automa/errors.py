@@ -585,5 +585,4 @@ def _from_json(value: Any) -> Any:
     return value
 
 
-for _cls in _OF_RUNS:
-    register_error(_cls)
+_registered.update({full_name(cls): cls for cls in _OF_RUNS})

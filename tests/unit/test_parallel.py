@@ -630,7 +630,7 @@ def test_the_file_store_refuses_a_parallel(trace, tmp_path):
     inner = Workflow("inner", [Parallel("both", trace.step("x"))])
     store = FileStore(tmp_path)
     for workflow in (Workflow("w", [inner]), Workflow("w", [Parallel("both", trace.step("x"))])):
-        with pytest.raises(StoreError, match="sqlite"):
+        with pytest.raises(JournalError, match="sqlite"):
             workflow.start(store=store)
     assert trace.calls == []
     assert list(store.runs()) == []
