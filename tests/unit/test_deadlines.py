@@ -65,13 +65,14 @@ def late(cut_off, trace, answer=None, returns=7):
     return run
 
 
-@pytest.mark.parametrize("store", [None, "memory:"])
+@pytest.mark.parametrize("store", [None, MemoryStore])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_late_return_is_no_success(trace, cut_off, way, store):
     """A sync step returns too late: it has failed, its undo waits for it, and has its result."""
-    seen = []
+    seen, store = [], store and store()
     step = trace.step("b", late(cut_off, trace), lambda ctx: seen.append(ctx.result), timeout=SOON)
-    report = start(Workflow("w", [trace.step("a"), step, trace.step("c")], observers=[trace]), way, store=store)
+    workflow = Workflow("w", [trace.step("a"), step, trace.step("c")], observers=[trace])
+    report = start(workflow, way, store=store, run_id="r")
     assert trace.calls == ["run a", "run b", "back", "undo b", "undo a"]
     assert seen == [7]
     assert report.outcome is Outcome.UNDONE
@@ -81,6 +82,10 @@ def test_a_late_return_is_no_success(trace, cut_off, way, store):
     assert timed_out.result is None
     assert (timed_out.late.is_back, timed_out.late.result) == (True, 7)
     assert [each.path for each in trace.records if isinstance(each, Late)] == ["b"]
+    if store is not None:
+        again = workflow.resume("r", store)
+        assert again.step_reports[1].late.result == 7
+        assert str(again) == str(report)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -180,6 +185,21 @@ def test_a_return_after_the_undo_is_undone_once_more(trace, way, how, store):
     assert report.outcome is Outcome.UNDONE
     if store is not None:
         assert str(workflow.resume("r", store)) == str(report)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_effects_of_a_late_step_are_kept(trace, cut_off, way):
+    """What it has done outside, before it was cut off and after, is in its report, and in that of a resume."""
+
+    def run(ctx):
+        ctx.record_effect("k", "early")
+        assert cut_off.wait(WAIT)
+        ctx.record_effect("k", "late")
+
+    workflow, store = Workflow("w", [trace.step("a", run, fails, timeout=SOON)]), MemoryStore()
+    report = start(workflow, way, run_id="r", store=store)
+    assert [effect.ref for effect in report.effects] == ["early", "late"]
+    assert [effect.ref for effect in workflow.resume("r", store).effects] == ["early", "late"]
 
 
 @pytest.mark.parametrize("mode", ["stop", "continue"])
@@ -358,7 +378,9 @@ def test_an_async_function_found_out_in_the_thread(trace):
 
     report = Workflow("w", [Step("a", run=lambda: later(), timeout=WAIT)]).start()
     assert "start_async" in str(report.error)
-    asyncio.run(Workflow("w", [Step("a", run=lambda: later(), timeout=WAIT)]).start_async()).raise_for_status()
+    asyncio.run(
+        Workflow("w", [Step("a", run=lambda: later(), timeout=WAIT)]).start_async()
+    ).raise_for_status()
 
 
 @pytest.mark.guarantee("G4", "G8")
@@ -447,7 +469,7 @@ def test_a_resume_with_more_time_is_remembered(trace, monkeypatch):
     assert seen == [later, later]
 
 
-@pytest.mark.parametrize("deadline", [datetime(2100, 1, 1), "soon", float("nan"), 1e300, object()])  # noqa: DTZ001
+@pytest.mark.parametrize("deadline", [datetime(2100, 1, 1), "soon", float("nan"), 1e300, object()])
 def test_a_moment_that_is_none_is_refused(trace, deadline):
     """A datetime without a time zone, or what is no time, is refused before anything runs."""
     with pytest.raises(RunRequestError, match="deadline"):
@@ -480,6 +502,7 @@ def test_a_time_out_that_is_none_is_refused(name, seconds):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_limited_step_without_a_thread_fails(trace, way, monkeypatch):
     """Where no thread can be had the step has failed, and is undone."""
+
     def refuse(work, name):
         raise RuntimeError("can't start new thread")
 
