@@ -102,8 +102,13 @@ class _Walker:
                 if until_rollback and command.ctx.action is Action.ROLLBACK:
                     return command
                 answer = refusal(self._run, command)
-                if answer is None:
+                if answer is None and (tells or command.might_block() or command.limit is not None):
                     answer = await (self._told(command) if tells else self._deliver(command))
+                elif answer is None:  # `_deliver`, spelt out for the usual async step: a coroutine costs
+                    answer = call(command)
+                    if is_awaitable(answer):
+                        waits = self._attended(answer)
+                        answer = await (_alone(waits) if command.ctx.action is Action.ROLLBACK else waits)
             elif not isinstance(command, Command) or (until_rollback and _is_of_way_back(command)):
                 return command
             else:
