@@ -12,10 +12,12 @@ import pytest
 
 from automa import (
     Answered,
+    AttemptFailed,
     BranchCancelled,
     JournalError,
     Outcome,
     Parallel,
+    Retry,
     RunNotFoundError,
     Started,
     Status,
@@ -754,3 +756,97 @@ async def test_a_rollback_of_a_run_that_stopped_behind_a_skipped_step(trace):
     assert report.outcome is Outcome.UNDONE
     assert str(report.error) == "no more"
     assert str(await workflow.resume_async("r", store)) == str(report)
+
+
+class Hears:
+    """Sets an event when a branch has failed an attempt."""
+
+    def __init__(self, event):
+        self.event = event
+
+    def on_record(self, record):
+        if isinstance(record, AttemptFailed):
+            self.event.set()
+
+
+@pytest.mark.parametrize("store", [None, "memory:"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_branch_that_waits_between_attempts_is_given_up(trace, way, store):
+    """With ``cancel`` a failure ends the wait of another branch; that one may have had an effect, and is undone."""
+    waits = threading.Event()
+    often = Retry(initial=600, maximum=600)
+    both = Parallel(
+        "both", trace.step("x", fails, retry=often), trace.step("y", after(waits, fails)), on_failure="cancel"
+    )
+    report = start(Workflow("w", [both], observers=[Hears(waits)]), way, store=store)
+    assert sorted(trace.calls) == ["run x", "run y", "undo x", "undo y"]
+    assert isinstance(report.step_reports[0].workflow.step_reports[0].error, BranchCancelled)
+    assert not isinstance(report.error, BranchCancelled)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_branch_that_waits_between_attempts_is_interrupted(trace, way):
+    """An interruption in one branch ends the wait of another."""
+    waits = threading.Event()
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    often = Retry(initial=600, maximum=600)
+    both = Parallel("both", trace.step("x", fails, retry=often), trace.step("y", after(waits, interrupt)))
+    with pytest.raises(KeyboardInterrupt):
+        start(Workflow("w", [both], observers=[Hears(waits)]), way)
+    assert sorted(trace.calls) == ["run x", "run y", "undo x", "undo y"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_nested_parallel_is_given_up_with_its_branch(trace, monkeypatch, way):
+    """With ``cancel`` what has not begun in a Parallel within another branch is not begun either."""
+    begun, given_up = threading.Event(), threading.Event()
+    give_up = Run.give_up
+
+    def tells(self, error):
+        give_up(self, error)
+        given_up.set()
+
+    monkeypatch.setattr(Run, "give_up", tells)
+
+    def works():
+        begun.set()
+        assert given_up.wait(WAIT)
+
+    inner = Workflow("inner", [Parallel("deep", trace.step("k", works), trace.step("l"), limit=1)])
+    both = Parallel("both", inner, trace.step("y", after(begun, fails)), on_failure="cancel")
+    report = start(Workflow("w", [both]), way)
+    assert "run l" not in trace.calls
+    assert undos(trace) == ["undo y", "undo k"]
+    assert report.outcome is Outcome.UNDONE
+
+
+@pytest.mark.guarantee("G4", "G8")
+@pytest.mark.parametrize("dies_after", [False, True])
+@pytest.mark.parametrize("at", range(1, 20))
+def test_a_death_around_a_late_branch(trace, at, dies_after):
+    """A step in a branch takes too long, and the process dies: all is undone, and the journal can be read again."""
+    hangs = threading.Event()
+    calls = []
+
+    def run():
+        calls.append(1)
+        if len(calls) == 1:
+            hangs.wait(WAIT)
+        raise ValueError("again")
+
+    inner = Workflow("inner", [trace.step("i"), trace.step("j", run, timeout=0.01)])
+    workflow = Workflow("w", [trace.step("a"), Parallel("both", inner, trace.step("x"))], late_grace=0)
+    store = DeadStore(at, after=dies_after)
+    report = None
+    with contextlib.suppress(Died):
+        report = workflow.start(run_id="r", store=store)
+    store.at = 0
+    report = report or workflow.resume("r", store)
+    hangs.set()
+    assert len(calls) <= 2
+    assert {"undo j", "undo i", "undo x", "undo a"} <= set(trace.calls)
+    assert report.outcome in {Outcome.UNDONE, Outcome.NEEDS_ATTENTION}
+    assert str(workflow.resume("r", store)) == str(report)
