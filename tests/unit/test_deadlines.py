@@ -408,7 +408,7 @@ def test_a_death_while_a_late_step_is_at_work(trace, hangs, at, after):
 
 def test_a_late_step_whose_process_has_died_is_gone(trace, hangs):
     """Undone before the process died, it is undone once more by the resume, since nobody knows when it ended."""
-    store = DyingStore(5)  # the undo of b is recorded, that of a is not
+    store = DyingStore(6)  # the undo of b is recorded, that of a is not
     workflow = Workflow("w", [trace.step("a"), trace.step("b", hangs, timeout=SOON)], late_grace=0)
     assert run_until_death(workflow, store) is None
     before = trace.calls.count("undo b")

@@ -187,15 +187,11 @@ class Replay:
 
     def _awaited(self, command: Await) -> Generator[Command, Any, object]:
         """Tell what became of a step that took too long; its thread has died with its process."""
-        known = self._peek(len(self._run.unwritten))  # what the walk is about to write comes before
+        known = self._peek()
         if known is None:
             return (yield command) if not self._run.is_replaying else Gone()
         if isinstance(known, Late) and known.path == command.path:
             self._take_effects(command.report, (known.path, RUN))
-            ahead = self._history[self._next : self._history.index(known, self._next)]
-            told = [each for each in ahead if isinstance(each, Effect) and each.path == known.path]
-            if told:
-                command.report.more.add_effects(told)
             return known if known.is_back else None
         return None
 
