@@ -120,7 +120,7 @@ def check_wire(report):
     assert v1.report_to_dict(v1.report_from_dict(tree)) == tree
 
 
-@settings(max_examples=700)
+@settings(max_examples=400)
 @given(real_plans("sync", depth=0))
 def test_steps_in_a_row_match_the_model(plan):
     """Retries, conditions, pivots and what cannot be undone do what the model says, in all modes."""
@@ -130,7 +130,7 @@ def test_steps_in_a_row_match_the_model(plan):
     check_wire(report)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(real_plans("sync", depth=3))
 def test_steps_at_any_depth_match_the_model(plan):
     """The same in nested workflows, and side by side in threads."""
@@ -144,7 +144,7 @@ def test_steps_at_any_depth_match_the_model(plan):
 def test_steps_on_a_loop_match_the_model(flavour):
     """The same on an event loop, with steps that are async, that are not, and with both mixed."""
 
-    @settings(max_examples=120)
+    @settings(max_examples=70)
     @given(real_plans(flavour, depth=2))
     def prove(plan):
         calls = []
@@ -170,7 +170,7 @@ def resume(workflow, store, flavour):
 def test_a_journal_tells_the_same_as_the_run(flavour):
     """A journaled run is the model's too; each part of its journal can be read, and the whole tells the same report."""
 
-    @settings(max_examples=100)
+    @settings(max_examples=50)
     @given(real_plans(flavour, depth=2))
     def prove(plan):
         calls, store = [], MemoryStore()
@@ -223,7 +223,7 @@ def without_conditions(calls):
 def test_a_run_that_dies_at_any_write_and_is_resumed_is_the_same(flavour):
     """Whichever write is the last of a process, what was answered is not done again, and the report is the model's."""
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(real_plans(flavour, depth=2), st.integers(0, 10_000), st.booleans())
     def prove(plan, at, after):
         steps, mode, rollback_mode = plan
