@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -25,11 +26,11 @@ class Trace:
         if isinstance(record, Ended):
             self.report = record.report
 
-    def step(self, id, run=None, undo=None):
+    def step(self, id, run=None, undo=None, **options):
         def default(kind):
             return lambda: self.calls.append(f"{kind} {id}")
 
-        return Step(id, run=run or default("run"), undo=undo or default("undo"))
+        return Step(id, run=run or default("run"), undo=undo or default("undo"), **options)
 
 
 @pytest.fixture
@@ -551,3 +552,29 @@ def test_an_exit_raised_by_a_handler_in_an_undo_waits():
     with pytest.raises(SystemExit):
         Workflow("w", [Step("a", run=lambda: None, undo=undo), Step("b", run=fail)]).start()
     assert calls == ["undone a"]
+
+
+@pytest.mark.cancellation("C24")
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_does_not_wait_for_a_step_with_a_time_out(trace, column):
+    """Ctrl-C while a step works in a thread of its own: it is left there, unknown, and undone where all is."""
+    started, go_on = threading.Event(), threading.Event()
+
+    def works():
+        started.set()
+        go_on.wait(30)
+
+    def presses():
+        started.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=presses)
+    steps = [trace.step("a"), trace.step("b", works, timeout=3600)]
+    workflow = Workflow("w", steps, observers=[trace], late_grace=0)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        workflow.start(**column.options)
+    go_on.set()
+    presser.join()
+    assert trace.calls == ["run a", *column.undone("undo b", "undo a")]
+    assert trace.report.step_reports[1].detail == "unknown"

@@ -390,6 +390,7 @@ def test_an_interruption_of_a_branch_is_one_of_the_run(trace, way, on_cancel):
         assert trace.report.outcome is Outcome.UNDONE
 
 
+@pytest.mark.cancellation("C25")
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("on_cancel", [None, "suspend", "rollback"])
 def test_ctrl_c_while_branches_work(trace, on_cancel, monkeypatch):
@@ -451,6 +452,7 @@ def test_ctrl_c_while_the_branches_are_being_started(trace, monkeypatch):
     assert trace.calls == ["run i", "undo i"]
 
 
+@pytest.mark.cancellation("C25")
 @pytest.mark.parametrize("on_cancel", [None, "suspend", "rollback"])
 async def test_a_cancel_reaches_all_branches(trace, on_cancel):
     """Cancelled, async branches at work are cut off; undone or suspended; then the cancellation goes on."""

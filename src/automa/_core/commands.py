@@ -158,7 +158,7 @@ class CutOff(NamedTuple):
         is_at_work: Whether it goes on in a thread, where nobody can stop it.
     """
 
-    error: Exception
+    error: BaseException
     is_at_work: bool = False
 
 

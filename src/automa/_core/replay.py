@@ -392,7 +392,7 @@ class Replay:
         error = report.error
         self._take_effects(report, (ctx.path, ctx.action))
         self._redo(command, known)
-        if known.is_at_work and isinstance(error, Exception):
+        if known.is_at_work and error is not None:
             ctx.report.adopt(report)
             return CutOff(error, is_at_work=True)
         if ctx.action is PREPARE:

@@ -111,4 +111,5 @@ class Launch:
     def close(self) -> None:
         """Give the run back, however it has ended."""
         if self.journal is not None:
-            self.journal.close()
+            with self._lock:  # a step that nobody waits for may be writing down what it has done
+                self.journal.close()

@@ -76,7 +76,7 @@ def _deliver(launch: Launch, delivery: Deliver, guard: InterruptGuard) -> object
     if tells:
         launch.listeners.starting(delivery)
     limit = delivery.limit
-    answer = _call(delivery, guard) if limit is None else _call_limited(launch, delivery, limit)
+    answer = _call(delivery, guard) if limit is None else _call_limited(launch, delivery, limit, guard)
     if tells:
         launch.listeners.returned(delivery)
     return answer
@@ -104,20 +104,38 @@ def _call(delivery: Deliver, guard: InterruptGuard) -> object:
     )
 
 
-def _call_limited(launch: Launch, delivery: Deliver, limit: Limit) -> object:
-    """Call a step in a thread, and leave it there when its time is over. Ctrl-C waits for it as long."""
+def _call_limited(launch: Launch, delivery: Deliver, limit: Limit, guard: InterruptGuard) -> object:
+    """Call a step in a thread, and leave it there when its time is over, or when Ctrl-C ends the waiting."""
     from automa.runtime.threads import call_in_thread  # noqa: PLC0415  # few steps have a limit
 
     until = time.monotonic() + limit.seconds
     future = call_in_thread(delivery)
-    _wait_for(future, until)
+    raised: BaseException | None = None
+    if delivery.ctx.action is ROLLBACK:
+        _wait_for(future, until)
+    else:
+        raised = _wait_openly(future, until, guard)
     if not future.done():
         launch.late[delivery.ctx.path] = future
-        return CutOff(limit.error, is_at_work=True)
+        return CutOff(raised or limit.error, is_at_work=True)
     answer = future.result()
-    if isinstance(answer, Handoff) or not is_awaitable(answer):
-        return answer
-    return _refuse_awaitable(delivery, answer)
+    if not isinstance(answer, Handoff) and is_awaitable(answer):
+        answer = _refuse_awaitable(delivery, answer)
+    return answer if raised is None else Interrupted(raised, answer)
+
+
+def _wait_openly(future: Future[object], until: float, guard: InterruptGuard) -> BaseException | None:
+    """Wait for a future; return what the handler of a signal has raised meanwhile, which ends the waiting."""
+    raised = guard.take_held_back()
+    try:
+        guard.is_open = True
+        if raised is None:
+            _wait_for(future, until)
+        guard.is_open = False
+    except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
+        guard.is_open = False
+        raised = error
+    return raised
 
 
 def _wait_for(future: Future[object], until: float) -> None:
