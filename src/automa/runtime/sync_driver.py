@@ -126,9 +126,9 @@ def _call_limited(launch: Launch, delivery: Deliver, limit: Limit, guard: Interr
 
 def _wait_openly(future: Future[object], until: float, guard: InterruptGuard) -> BaseException | None:
     """Wait for a future; return what the handler of a signal has raised meanwhile, which ends the waiting."""
-    raised = guard.take_held_back()
     try:
         guard.is_open = True
+        raised = guard.take_held_back()  # what came before
         if raised is None:
             _wait_for(future, until)
         guard.is_open = False
