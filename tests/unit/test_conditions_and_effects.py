@@ -446,3 +446,21 @@ def test_effects_without_a_journal_are_heard_of_with_the_answer(trace):
     Workflow("w", [step], observers=[trace]).start()
     kinds = [type(record).__name__ for record in trace.records]
     assert kinds == ["Started", "Effect", "Answered", "Ended"]
+
+
+def test_a_verify_by_decorator(trace):
+    """A step made by `@step` takes what decides about a work that was cut off by a decorator."""
+
+    @step
+    def pay():
+        trace.calls.append("pay")
+
+    @pay.verify
+    def was_paid():
+        return True
+
+    assert was_paid() is True
+    store, workflow = DyingStore(1, after=True), Workflow("w", [pay])
+    assert run_until_death(workflow, store) is None
+    assert workflow.resume("r", store).outcome is Outcome.SUCCEEDED
+    assert trace.calls == []

@@ -596,3 +596,9 @@ def test_secrets_are_kept_out_of_attempts(trace):
     (failed,) = report.step_reports[0].failed_attempts
     assert "hunter2" not in str(failed.error)
     assert failed.action is Action.RUN
+
+
+def test_a_core_without_a_driver_has_no_chance():
+    """Until a driver sets them the core knows no time, and waits the longest."""
+    assert clock._unset() == clock.ZERO_TIME
+    assert Retry(initial=2).delay(1, clock._certain()) == 2
