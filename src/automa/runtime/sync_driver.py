@@ -129,13 +129,16 @@ def _wait_openly(future: Future[object], until: float, guard: InterruptGuard) ->
     try:
         guard.is_open = True
         raised = guard.take_held_back()  # what came before
-        if raised is None:
-            _wait_for(future, until)
+        while raised is None and not future.done() and time.monotonic() < until:
+            _wait_for(future, min(until, time.monotonic() + _GLANCE))
         guard.is_open = False
     except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
         guard.is_open = False
         raised = error
     return raised
+
+
+_GLANCE = 0.2  # seconds; a signal that comes in the moment in which a wait begins does not end that wait
 
 
 def _wait_for(future: Future[object], until: float) -> None:
@@ -165,10 +168,11 @@ def _sleep(command: Sleep, run: Run, guard: InterruptGuard) -> Raised | None:
         woken.wait(command.seconds)
         return None
     run.wake = woken.set
+    until = time.monotonic() + command.seconds
     try:
         guard.is_open = True
-        if run.stopped_by is None and not guard.held:
-            woken.wait(command.seconds)
+        while run.stopped_by is None and not guard.held and time.monotonic() < until:
+            woken.wait(min(_GLANCE, until - time.monotonic()))
         guard.is_open = False
     except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
         guard.is_open = False
@@ -218,7 +222,7 @@ def _wait_for_all(all_done: threading.Event, run: Run, guard: InterruptGuard) ->
         try:
             guard.is_open = True
             if not guard.held:  # else it came while the threads were being started
-                all_done.wait()
+                all_done.wait(_GLANCE)
             guard.is_open = False
         except BaseException as error:  # noqa: BLE001  # raised by the handler of a signal
             guard.is_open = False
