@@ -138,15 +138,20 @@ def _line(path: str, report: StepReport) -> Text:
     )
     if report.status is not Status.SUCCESS:
         line.append(f"  {report.status}", _STYLES.get(report.status, ""))
-    if report.reason is not None:
-        line.append(f"  {_reason(report)}", "dim")
+    reason = _reason(report)
+    if reason:
+        line.append(f"  {reason}", "dim")
     return line
 
 
 def _reason(report: StepReport) -> str:
-    if report.error is None:
-        return plain(report.detail or "")
-    return plain(f"{type(report.error).__name__}: {text_of(report.error)}")
+    """Return why an action did not simply succeed, and how often it was tried."""
+    told = [] if report.error is None else [f"{type(report.error).__name__}: {text_of(report.error)}"]
+    if report.detail:
+        told.append(report.detail if report.error is None else f"({report.detail})")
+    if report.failed_attempts:
+        told.append(f"({report.attempts} attempts)")
+    return plain("  ".join(told))
 
 
 def report_table(report: WorkflowReport, *, has_title: bool = True) -> RenderableType:
