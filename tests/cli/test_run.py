@@ -120,6 +120,24 @@ def test_the_report_in_the_seeds_format(saga, form, read):
     assert len(read(file.read_text()).step_reports) == 4
 
 
+def test_the_table_and_the_lines_tell_how_often_a_step_was_tried(tmp_path):
+    """A step that was tried again shows it, whether it succeeded in the end or not."""
+    path = tmp_path / "tries.py"
+    path.write_text(
+        "from automa import Retry, Step, Workflow\n"
+        "def busy(ctx):\n"
+        "    if ctx.attempt < 3: raise ConnectionError('busy')\n"
+        "def broken(): raise ConnectionError('broken')\n"
+        "again = Retry(attempts=3, initial=0)\n"
+        "saga = Workflow('w', [Step('a', run=busy, retry=again), Step('b', run=broken, retry=again)])\n"
+    )
+    done = automa("run", path, COLUMNS="200")
+    assert done.returncode == 1
+    for text in (done.stdout, done.stderr):
+        assert text.count("(3 attempts)") == 2
+        assert "ConnectionError: broken  (3 attempts)" in text
+
+
 def test_set_reads_json_where_it_loses_nothing(saga, tmp_path):
     """--set takes JSON values; a number that would be written otherwise stays the text it is."""
     looks = tmp_path / "looks.py"

@@ -138,12 +138,14 @@ def _line(path: str, report: StepReport) -> Text:
     )
     if report.status is not Status.SUCCESS:
         line.append(f"  {report.status}", _STYLES.get(report.status, ""))
-    if report.reason is not None:
-        line.append(f"  {_reason(report)}", "dim")
+    reason = _reason(report)
+    if reason:
+        line.append(f"  {reason}", "dim")
     return line
 
 
 def _reason(report: StepReport) -> str:
+    """Return why an action did not simply succeed, and what else is to be said of it."""
     error = report.error
     told = report.detail or "" if error is None else f"{type(error).__name__}: {text_of(error)}"
     return plain("  ".join([*filter(None, [told]), *(f"({remark})" for remark in report.remarks)]))
