@@ -306,9 +306,8 @@ def _problems(store: Store, info: RunInfo, workflow: Workflow) -> tuple[str, ...
 
 def _executed(reading: Reading) -> list[str]:
     """Return the steps that a way back would undo."""
-    at_work = {reading.at_work[0]} if reading.at_work else set()
     stands = {path for path, state in reading.states.items() if state in STANDING}
-    return [path for path in reading.states if path in stands | at_work]
+    return [path for path in reading.states if path in stands or path in reading.at_work]
 
 
 def export_run(store: str | Store, workflow_id: str, run_id: str) -> dict[str, Any]:

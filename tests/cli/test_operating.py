@@ -121,7 +121,7 @@ def test_a_killed_run_is_listed_shown_and_resumed(command, folder, url):
     assert f"begun by {folder}/saga.py:saga" in shown
     document = json.loads(command("show", "r1", "--json").stdout)
     assert document["status"] == "interrupted"
-    assert document["at_work"] == {"path": "wait", "action": "run"}
+    assert document["at_work"] == [{"path": "wait", "action": "run"}]
     assert document["states"]["a"] == "completed"
     assert [step["stepID"] for step in document["report"]["stepReports"]] == ["a"]
     assert document["records"][0]["run"] == "r1"

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from automa._core.expand import Expand
     from automa._core.reports import StepReport
     from automa._core.runs import Run, StepRun, WorkflowRun
-    from automa._core.state import State
+    from automa._core.state import Changes, State
 
 AnyEvent = Success | Failure
 
@@ -315,14 +315,24 @@ def _cut_off(
     after.report.adopt(ctx.report)
     after.report.start_time = ctx.report.start_time
     if answer.is_at_work:
+        local = step_run.local
+        if local is not None:  # its undo needs what it has noted for it, as far as it got
+            mark = mark._replace(local=_changes_now(local) or mark.local)
         ctx.set_apart()
         workflow_run.shared = workflow_run.shared.as_committed()
-        if step_run.local is not None:
-            step_run.local = step_run.local.as_committed()
+        step_run.local = None if local is None else local.as_committed()
+        step_run.go_back_to(mark, workflow_run.shared)
         if ctx.action is RUN:
             workflow_run.run.left_at_work.append(LeftAtWork(workflow_run, step_run, ctx, after.report))
-    step_run.go_back_to(mark, workflow_run.shared)
     return after
+
+
+def _changes_now(state: State) -> Changes | None:
+    """Return what a step at work has changed by now; None where it is just changing it."""
+    try:
+        return state.changes()
+    except Exception:  # noqa: BLE001  # it is in other hands
+        return None
 
 
 def wait_for_late(run: Run, left: LeftAtWork, seconds: float) -> Generator[Command, Any, bool]:

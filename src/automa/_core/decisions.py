@@ -43,8 +43,6 @@ def after_failure(workflow_run: WorkflowRun, step_run: StepRun, event: Failure) 
     if workflow_run.first_error is None:
         workflow_run.first_error = event.error
     run = workflow_run.run
-    if run.is_past_pivot:
-        raise Halt(event.error, Outcome.NEEDS_ATTENTION)
     if sends_back(workflow_run, event.error):
         if workflow_run.is_branch:  # it is undone once the branches beside it have ended
             return END, event

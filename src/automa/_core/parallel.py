@@ -84,6 +84,10 @@ class Parallel:
             )
         if limit is not None and (type(limit) is not int or limit < 1):
             raise WorkflowDefinitionError(f"parallel {id!r}: limit is a whole number from 1, not {limit!r}")
+        if any(isinstance(step, list | tuple) for step in steps):
+            raise WorkflowDefinitionError(
+                f"parallel {id!r}: the branches are given one by one, as in Parallel(id, first, second)"
+            )
         self._definition = ParallelDefinition(id, steps, limit=limit, cancels=on_failure == "cancel")
 
     @property

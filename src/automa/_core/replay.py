@@ -25,7 +25,15 @@ from automa._core.commands import (
     Sleep,
 )
 from automa._core.events import Failure, Handoff, Success
-from automa._core.functions import Admission, Condition, Expansion, Preparation, StepFunction, is_awaitable
+from automa._core.functions import (
+    Admission,
+    Condition,
+    Expansion,
+    Preparation,
+    StepFunction,
+    close_awaitable,
+    is_awaitable,
+)
 from automa._core.records import (
     Answered,
     AttemptFailed,
@@ -338,7 +346,7 @@ class Replay:
             return self._refused(command, known)
         return None
 
-    def _built(self, command: Deliver) -> Generator[Command, Any, object]:
+    def _built(self, command: Deliver) -> Generator[Command, Any, object]:  # noqa: PLR0911  # a record a line
         """Build steps again, if that was done before."""
         known = self._peek(len(self._run.unwritten))
         if isinstance(known, AttemptFailed) and known.path == command.ctx.path:
@@ -347,13 +355,16 @@ class Replay:
             if known.report.status is SKIPPED:
                 return Raised(Skip(known.report.detail or ""))
             return self._refused(command, known)
-        if known is None:
+        if known is None or not command.might_block():  # what is async is for the driver
             return (yield command)
         try:
             built = command.controller(command.ctx, command.event)
         except Exception as error:  # noqa: BLE001  # it went well when it was recorded
             return Raised(error)
-        return (yield command) if is_awaitable(built) else built
+        if not is_awaitable(built):
+            return built
+        close_awaitable(built)
+        return (yield command)
 
     def _refused(self, command: Deliver, known: Answered) -> Refused:
         """Return the answer for a step that was not called."""

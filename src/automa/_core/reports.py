@@ -10,6 +10,7 @@ from automa._core.status import (
     FAILED,
     ROLLBACK,
     RUN,
+    SKIPPED,
     SUCCESS,
     UNDEFINED,
     Action,
@@ -353,10 +354,13 @@ class WorkflowReport:
 
     @property
     def effects(self) -> list[Effect]:
-        """What the run has really done outside and not undone, as its steps told; in order."""
+        """What the run has really done outside and not undone, as its steps told; in order.
+
+        An undo that was skipped, for want of one say, has undone nothing.
+        """
         effects: list[Effect] = []
         for step_id, actions in self._actions().items():
-            if _was_run(actions) and _standing(step_id, actions):
+            if _was_run(actions) and (_standing(step_id, actions) or actions[-1].status is SKIPPED):
                 inside = _inside(step_id, actions)
                 effects += inside.effects
                 effects += [

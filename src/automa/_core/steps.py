@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack, overload
 
 from automa._core.events import Failure, Handoff, Success
@@ -43,8 +44,9 @@ class StepOptions(TypedDict, total=False):
     Attributes:
         retry: How often the run is tried; by default once.
         undo_retry: How often the undo is tried; by default once. It never shares the run's.
-        timeout: The most seconds that one attempt of the run may take.
-        undo_timeout: The most seconds that one attempt of the undo may take.
+        timeout: The most seconds, or a timedelta, that one attempt of the run may take. A step that is not
+            async works in a thread of its own then: it goes on there, and is not tried again.
+        undo_timeout: The most seconds, or a timedelta, that one attempt of the undo may take.
         pivot: Whether it is the point of no return: once it has completed, nothing is undone any more.
         irreversible: Whether it cannot be undone by its nature: it has no undo, and the report says that it
             is left.
@@ -52,8 +54,8 @@ class StepOptions(TypedDict, total=False):
 
     retry: Retry | None
     undo_retry: Retry | None
-    timeout: float | None
-    undo_timeout: float | None
+    timeout: float | timedelta | None
+    undo_timeout: float | timedelta | None
     pivot: bool
     irreversible: bool
 
@@ -178,7 +180,10 @@ class Step:
                 raise TypeError(f"Step takes no argument {name!r}")
         vars(self).update(options)
         for name in ("timeout", "undo_timeout"):
-            seconds = getattr(self, name)
+            seconds: Any = getattr(self, name)
+            if isinstance(seconds, timedelta):
+                seconds = seconds.total_seconds()
+                setattr(self, name, seconds)
             is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
             if seconds is not None and not (is_number and math.isfinite(seconds) and seconds > 0):
                 raise WorkflowDefinitionError(
@@ -287,7 +292,8 @@ class Step:
         the step before is rolled back all the same.
         """
         if self._rollback_function is None:
-            return self.skipped_rollback(prev_failure, reason="no undo function")
+            reason = "irreversible" if self.irreversible else "no undo function"
+            return self.skipped_rollback(prev_failure, reason=reason)
         report = ctx.report
         try:
             result = self._rollback_function.call(self, ctx)

@@ -86,7 +86,6 @@ def age_of(age: timedelta) -> str:
 
 def to_json(info: RunInfo, reading: Reading, entries: list[dict[str, Any]]) -> str:
     """Return what a journal tells as JSON."""
-    at_work = reading.at_work
     document = {
         "run_id": info.run_id,
         "workflow_id": info.workflow_id,
@@ -94,7 +93,7 @@ def to_json(info: RunInfo, reading: Reading, entries: list[dict[str, Any]]) -> s
         "report": v0.to_dict(reading.report),
         "states": {path: state.name.lower() for path, state in reading.states.items()},
         "shared": reading.shared,
-        "at_work": None if at_work is None else {"path": at_work[0], "action": at_work[1].value},
+        "at_work": [{"path": path, "action": action.value} for path, action in reading.at_work.items()],
         "records": entries,
     }
     return json.dumps(document, indent=2)
@@ -127,7 +126,8 @@ def _headline(info: RunInfo, reading: Reading) -> str:
     if reading.is_done:
         return reading.report.headline
     status = shown_status(info)
-    doing = "" if reading.at_work is None else f", at work: {reading.at_work[1]} {reading.at_work[0]}"
+    calls = ", ".join(f"{action} {path}" for path, action in reading.at_work.items())
+    doing = calls and f", at work: {calls}"
     if status == Outcome.NEEDS_ATTENTION:
         return f"{reading.report.headline}; it is past its pivot: resume it"
     why = f": {_reason(reading.report.error)}" if status == Outcome.SUSPENDED else ""
@@ -136,9 +136,7 @@ def _headline(info: RunInfo, reading: Reading) -> str:
 
 def _state_of(path: str, reading: Reading) -> str:
     state = reading.states[path].name.lower().replace("_", " ")
-    if reading.at_work is None or reading.at_work[0] != path:
-        return state
-    return f"{state}, at work: {reading.at_work[1]}"
+    return f"{state}, at work: {reading.at_work[path]}" if path in reading.at_work else state
 
 
 def _reason(error: BaseException | None) -> str:

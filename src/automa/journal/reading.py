@@ -53,7 +53,7 @@ class Reading(NamedTuple):
         is_done: Whether the run has ended.
         states: Where each step stands, by path, in order; those of nested workflows after theirs.
         workflows: The paths that are nested workflows.
-        at_work: The path of the step that was at work last, and what it was to do; None where none was.
+        at_work: The steps that were at work last, by path what they were to do: one, or one a branch.
         shared: The shared state as it is now.
         is_past_pivot: Whether a point of no return lies behind.
     """
@@ -63,7 +63,7 @@ class Reading(NamedTuple):
     is_done: bool
     states: dict[str, StepState]
     workflows: frozenset[str]
-    at_work: tuple[str, Action] | None
+    at_work: dict[str, Action]
     shared: dict[str, Any]
     is_past_pivot: bool
 
@@ -98,8 +98,9 @@ def read(history: Sequence[Record]) -> Reading:
     report = workflow_run.report
     steps = _expanded(begun.steps, "", _Seen.of(history))
     states = dict(_states(workflow_run, steps, ""))
+    workflows = _workflows(steps, "")
     return Reading(
-        begun, report, not report.is_stopped, states, _workflows(steps, ""), _at_work(history),
+        begun, report, not report.is_stopped, states, workflows, _at_work(history, workflows),
         workflow_run.shared.clone(), workflow_run.run.is_past_pivot,
     )  # fmt: skip
 
@@ -227,7 +228,12 @@ def _workflows(steps: Sequence[Topology], prefix: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _at_work(history: Sequence[Record]) -> tuple[str, Action] | None:
-    """Return the call that was recorded as begun, and not as ended."""
-    last = next(each for each in reversed(history) if not isinstance(each, _NOTES))
-    return (last.path, last.action) if isinstance(last, Started) else None
+def _at_work(history: Sequence[Record], workflows: frozenset[str]) -> dict[str, Action]:
+    """Return the calls of steps that were recorded as begun, and not as ended."""
+    calls: dict[str, Action] = {}
+    for record in history:
+        if isinstance(record, Started) and record.path not in workflows:
+            calls[record.path] = record.action
+        elif isinstance(record, Answered | AttemptFailed):
+            calls.pop(record.path, None)
+    return calls

@@ -1,0 +1,339 @@
+"""Turns that runs take seldom: conditions, built steps and late steps, at the moments in which something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from datetime import timedelta
+
+import pytest
+
+from automa import (
+    Answered,
+    BranchCancelled,
+    DeadlineExceeded,
+    Expand,
+    JournalError,
+    Parallel,
+    Retry,
+    RollbackRequested,
+    Skip,
+    StateError,
+    Step,
+    StepTimeout,
+    StoreError,
+    Workflow,
+    WorkflowDefinitionError,
+)
+from automa.stores import MemoryStore
+from tests.durable.crashes import DyingStore, run_until_death
+
+SOON, WAIT = 0.02, 30
+
+
+class BoomError(Exception):
+    """What a failing step raises."""
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture
+def release():
+    """An event that lets late steps end, set at the end of the test at the latest."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def noting(calls, id, error=None, **options):
+    def run():
+        calls.append(f"run {id}")
+        if error is not None:
+            raise error
+
+    return Step(id, run=run, undo=lambda: calls.append(f"undo {id}"), **options)
+
+
+def test_a_rollback_asked_for_right_before_a_condition(calls):
+    """An operator's rollback of a run that died before a condition: the condition is not asked, all is undone."""
+    store = DyingStore(2, after=True)  # the answer of a, before the condition of b
+    asked = noting(calls, "b", when=lambda: calls.append("asked") or True)
+    workflow = Workflow("w", [noting(calls, "a"), asked])
+    assert run_until_death(workflow, store) is None
+    report = workflow.rollback("r", store, note="not needed")
+    assert calls == ["run a", "undo a"]
+    assert isinstance(report.error, RollbackRequested)
+    assert str(report.error) == "not needed"
+    assert str(workflow.resume("r", store)) == str(report)
+
+
+@pytest.mark.parametrize("how", ["fails", "skips"])
+def test_what_came_of_building_is_not_asked_again(calls, how):
+    """A `build` that failed or skipped has done so: a resume does not call it again."""
+    store = MemoryStore()
+    error = BoomError("cannot") if how == "fails" else Skip("nothing to do")
+
+    def build():
+        calls.append("build")
+        raise error
+
+    steps = [noting(calls, "a"), Expand("more", build), noting(calls, "end", KeyboardInterrupt())]
+    workflow = Workflow("w", steps, mode="continue" if how == "fails" else "rollback")
+    with pytest.raises(KeyboardInterrupt):
+        workflow.start(run_id="r", store=store)
+    calls.clear()
+    with pytest.raises(KeyboardInterrupt):
+        workflow.resume("r", store)
+    assert calls == ["run end"]
+
+
+@pytest.mark.guarantee("G6")
+def test_a_build_that_fails_on_resume_does_not_run_anything(calls):
+    """Steps that cannot be built again, though they were before, are a journal that does not fit."""
+    store, fails = MemoryStore(), []
+
+    def build():
+        if fails:
+            raise BoomError("not any more")
+        return [noting(calls, "x")]
+
+    workflow = Workflow("w", [Expand("more", build), noting(calls, "end", KeyboardInterrupt())])
+    with pytest.raises(KeyboardInterrupt):
+        workflow.start(run_id="r", store=store)
+    calls.clear()
+    fails.append(True)
+    with pytest.raises(JournalError, match="does not fit the workflow"):
+        workflow.resume("r", store)
+    assert calls == []
+
+
+def test_an_async_build_is_awaited_again_by_a_resume(calls):
+    """A resume awaits an async `build` as the start did."""
+    store = MemoryStore()
+
+    async def build():
+        await asyncio.sleep(0)
+        return [noting(calls, "x")]
+
+    workflow = Workflow("w", [Expand("more", build), noting(calls, "end", SystemExit())])
+    with pytest.raises(SystemExit):
+        asyncio.run(workflow.start_async(run_id="r", store=store))
+    with pytest.raises(SystemExit):
+        asyncio.run(workflow.resume_async("r", store))
+    assert calls == ["run x", "run end", "run end"]
+
+
+def test_building_that_hangs_is_cut_off_by_the_deadline(calls, release):
+    """A `build` that is still at work at the deadline fails its step, and what it does later nobody sees."""
+
+    def build(ctx):
+        release.wait(WAIT)
+        ctx.shared["late"] = True
+
+    workflow = Workflow("w", [noting(calls, "a"), Expand("more", build)], deadline=timedelta(seconds=0.2))
+    report = workflow.start()
+    assert isinstance(report.error, DeadlineExceeded)
+    assert calls == ["run a", "undo a"]
+
+
+def test_a_late_step_that_ends_by_an_exit_is_back(calls, release):
+    """A step that took too long, and raises SystemExit then, has ended: that is told, and undone after it."""
+
+    class LetsGo:
+        def on_record(self, record):
+            if isinstance(record, Answered):
+                release.set()
+
+    def hangs():
+        release.wait(WAIT)
+        raise SystemExit(3)
+
+    step = Step("b", run=hangs, undo=lambda: calls.append("undo b"), timeout=SOON)
+    report = Workflow("w", [step, Step("c")], late_grace=WAIT).start(
+        run_id="r", observers=[LetsGo()], store=MemoryStore()
+    )
+    late = report.step_reports[0].late
+    assert late.is_back
+    assert isinstance(late.error, SystemExit)
+    assert calls == ["undo b"]
+
+
+def test_a_late_step_of_a_run_that_goes_on_is_told_and_not_undone(calls, release):
+    """In the mode continue nothing is undone: a step that came back late is told of, and no more."""
+    back = threading.Event()
+
+    def hangs():
+        release.wait(WAIT)
+        back.set()
+        return "late"
+
+    def lets_go():
+        release.set()
+        back.wait(WAIT)
+        for thread in threading.enumerate():
+            if thread.name == "automa b":
+                thread.join(WAIT)
+
+    late = Step("b", run=hangs, undo=lambda: calls.append("undo b"), timeout=SOON)
+    report = Workflow("w", [late, Step("c", run=lets_go)], mode="continue").start()
+    assert report.outcome == "failed"
+    assert report.step_reports[0].late.result == "late"
+    assert calls == []
+
+
+def test_what_a_late_step_has_noted_for_its_undo_is_there(calls, release):
+    """`ctx.local` is for the undo as the step had it when it was cut off; what it changes later is not seen."""
+    seen = []
+
+    def hangs(ctx):
+        ctx.local["key"] = "k1"
+        ctx.shared["leak"] = 1
+        release.wait(WAIT)
+        ctx.local["key"] = "k2"
+
+    undo = lambda ctx: (seen.append((dict(ctx.local), dict(ctx.shared))), release.set())
+    step = Step("b", run=hangs, undo=undo, prepare=lambda: {"given": 1}, timeout=timedelta(seconds=SOON))
+    store = MemoryStore()
+    workflow = Workflow("w", [step], late_grace=0)
+    report = workflow.start(run_id="r", store=store)
+    assert seen[0] == ({"given": 1, "key": "k1"}, {})
+    assert isinstance(report.error, StepTimeout)
+    assert str(workflow.resume("r", store)) == str(report)
+
+
+async def test_what_an_async_step_has_changed_when_it_was_cut_off_is_there(calls):
+    """An async step has ended when its time is up: its undo sees what it had changed, as after any failure."""
+    seen = []
+
+    async def hangs(ctx):
+        ctx.local["key"], ctx.shared["at"] = "k1", 1
+        await asyncio.Event().wait()
+
+    undo = lambda ctx: seen.append((dict(ctx.local), dict(ctx.shared)))
+    await Workflow("w", [Step("b", run=hangs, undo=undo, timeout=SOON)]).start_async()
+    assert seen == [({"key": "k1"}, {"at": 1})]
+
+
+async def test_a_step_that_fails_after_the_cancel_is_not_tried_again(calls):
+    """A cancel while a sync step works, which then fails: it is not tried again, and all is undone."""
+    started, go_on = threading.Event(), threading.Event()
+
+    def works():
+        calls.append("run b")
+        started.set()
+        go_on.wait(WAIT)
+        raise OSError("failed")
+
+    flaky = Step("b", run=works, undo=lambda: calls.append("undo b"), retry=Retry(5, initial=0))
+    task = asyncio.create_task(Workflow("w", [noting(calls, "a"), flaky]).start_async())
+    await asyncio.to_thread(started.wait, WAIT)
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert calls == ["run a", "run b", "undo b", "undo a"]
+
+
+class Meddles:
+    """An observer that puts into the state, between two steps, what cannot be kept."""
+
+    def __init__(self, contexts):
+        self.contexts = contexts
+
+    def on_record(self, record):
+        if isinstance(record, Answered) and record.path == "a":
+            self.contexts[0].shared._values["odd"] = object()
+            self.contexts[0].shared.touched.add("odd")
+
+
+@pytest.mark.parametrize("pivot", [False, True])
+@pytest.mark.parametrize("kind", [Parallel, Workflow])
+def test_a_state_that_cannot_be_copied_is_the_failure_of_the_branches(calls, kind, pivot):
+    """Somebody has spoilt the state from outside: what needs a copy of it fails, or stops past a pivot."""
+    contexts = []
+    first = Step("a", run=contexts.append, undo=lambda: calls.append("undo a"), pivot=pivot)
+    inner = noting(calls, "x")
+    nested = Parallel("both", inner) if kind is Parallel else Workflow("both", [inner])
+    before = Step("before", run=lambda ctx: None)
+    report = Workflow("w", [first, before, nested], observers=[Meddles(contexts)]).start()
+    assert "run x" not in calls
+    assert isinstance(report.error, StateError)
+    assert report.outcome == ("needs_attention" if pivot else "undone")
+
+
+class FailingStore(MemoryStore):
+    """A store whose n-th write fails."""
+
+    fails_at = 0
+
+    def write(self, lease, key, entries, status):
+        self.fails_at -= 1
+        if self.fails_at == 0:
+            raise StoreError("no space left")
+        super().write(lease, key, entries, status)
+
+
+@pytest.mark.guarantee("G1")
+def test_a_step_in_doubt_is_not_called_if_that_cannot_be_written(calls):
+    """A resume whose first write fails does not call the step: the run has stopped where it was."""
+    store = FailingStore()
+    workflow = Workflow("w", [noting(calls, "a", KeyboardInterrupt())])
+    with pytest.raises(KeyboardInterrupt):
+        workflow.start(run_id="r", store=store)
+    calls.clear()
+    store.fails_at = 1
+    report = workflow.resume("r", store)
+    assert report.outcome == "infrastructure_error"
+    assert calls == []
+
+
+def test_a_journal_that_tells_of_an_attempt_which_the_workflow_does_not_know(calls):
+    """An attempt that is recorded where another step comes now is a journal that does not fit, told in words."""
+    store = MemoryStore()
+    flaky = noting(calls, "a", OSError("once"), retry=Retry(2, initial=0))
+    Workflow("w", [flaky, noting(calls, "b")], mode="stop").start(run_id="r", store=store)
+    entries = store.load("w", "r")
+    entries[2]["failed"] = "b"
+    store._journals["w", "r"] = [json.dumps(entry) for entry in entries]
+    with pytest.raises(JournalError, match="step b failed, to be tried again"):
+        Workflow("w", [flaky, noting(calls, "b")], mode="stop").resume("r", store)
+
+
+def test_branches_in_a_list_are_told_how_to_be_given():
+    """`Parallel("p", [a, b])` says that branches are given one by one."""
+    with pytest.raises(WorkflowDefinitionError, match="one by one"):
+        Parallel("p", [Step("a"), Step("b")])
+
+
+def test_a_branch_that_was_given_up_says_so_after_a_resume(calls):
+    """The error of a run whose branch was given up is that of the branch which failed, also after a resume."""
+    store = MemoryStore()
+    both = Parallel(
+        "both", noting(calls, "x", BoomError("x")), noting(calls, "y"), limit=1, on_failure="cancel"
+    )
+    report = Workflow("w", [both]).start(run_id="r", store=store)
+    again = Workflow("w", [both]).resume("r", store)
+    assert str(again) == str(report)
+    assert isinstance(again.step_reports[0].workflow.step_reports[1].error, BranchCancelled)
+
+
+def test_a_build_that_turns_out_to_be_async_is_awaited_by_a_resume(calls):
+    """A `build` that is not declared async, and gives an awaitable, is awaited by start and resume alike."""
+    store = MemoryStore()
+
+    async def build():
+        return [noting(calls, "x")]
+
+    workflow = Workflow("w", [Expand("more", lambda: build()), noting(calls, "end", SystemExit())])
+    for go in (
+        lambda: workflow.start_async(run_id="r", store=store),
+        lambda: workflow.resume_async("r", store),
+    ):
+        with pytest.raises(SystemExit):
+            asyncio.run(go())
+    assert calls == ["run x", "run end", "run end"]
