@@ -59,13 +59,13 @@ def noting(calls, id, error=None, **options):
 
 
 def test_a_rollback_asked_for_right_before_a_condition(calls):
-    """An operator's rollback of a run that died before a condition: the condition is not asked, all is undone."""
-    store = DyingStore(2, after=True)  # the answer of a, before the condition of b
-    asked = noting(calls, "b", when=lambda: calls.append("asked") or True)
-    workflow = Workflow("w", [noting(calls, "a"), asked])
+    """An operator's rollback of a run that died before its first condition: it is not asked, and nothing runs."""
+    store = DyingStore(1, after=True)  # that the run has begun, before the condition
+    asked = noting(calls, "a", when=lambda: calls.append("asked") or True)
+    workflow = Workflow("w", [asked, noting(calls, "b")])
     assert run_until_death(workflow, store) is None
     report = workflow.rollback("r", store, note="not needed")
-    assert calls == ["run a", "undo a"]
+    assert calls == []
     assert isinstance(report.error, RollbackRequested)
     assert str(report.error) == "not needed"
     assert str(workflow.resume("r", store)) == str(report)
@@ -239,29 +239,31 @@ async def test_a_step_that_fails_after_the_cancel_is_not_tried_again(calls):
     assert calls == ["run a", "run b", "undo b", "undo a"]
 
 
-class Meddles:
-    """An observer that puts into the state, between two steps, what cannot be kept."""
+class Meddles(Step):
+    """Holds the state, and puts into it what cannot be kept when it is copied: as the step before it is reached."""
 
-    def __init__(self, contexts):
-        self.contexts = contexts
+    state = None
 
-    def on_record(self, record):
-        if isinstance(record, Answered) and record.path == "a":
-            self.contexts[0].shared._values["odd"] = object()
-            self.contexts[0].shared.touched.add("odd")
+    def hand_out(self, ctx):
+        ctx.shared["held"] = []
+        self.state = ctx.shared
+
+    def __copy__(self):
+        if self.state is not None:
+            self.state["held"].append(object())
+        return super().__copy__()
 
 
 @pytest.mark.parametrize("pivot", [False, True])
 @pytest.mark.parametrize("kind", [Parallel, Workflow])
 def test_a_state_that_cannot_be_copied_is_the_failure_of_the_branches(calls, kind, pivot):
     """Somebody has spoilt the state from outside: what needs a copy of it fails, or stops past a pivot."""
-    contexts = []
-    first = Step("a", run=contexts.append, undo=lambda: calls.append("undo a"), pivot=pivot)
+    meddles = Meddles("last")
+    first = Step("a", run=meddles.hand_out, pivot=pivot)
     inner = noting(calls, "x")
     nested = Parallel("both", inner) if kind is Parallel else Workflow("both", [inner])
-    before = Step("before", run=lambda ctx: None)
-    report = Workflow("w", [first, before, nested], observers=[Meddles(contexts)]).start()
-    assert "run x" not in calls
+    report = Workflow("w", [first, nested, meddles]).start()
+    assert calls == []
     assert isinstance(report.error, StateError)
     assert report.outcome == ("needs_attention" if pivot else "undone")
 
@@ -337,3 +339,17 @@ def test_a_build_that_turns_out_to_be_async_is_awaited_by_a_resume(calls):
         with pytest.raises(SystemExit):
             asyncio.run(go())
     assert calls == ["run x", "run end", "run end"]
+
+
+def test_what_cannot_be_kept_is_not_there_for_the_undo_of_a_late_step(release):
+    """What a step has put in place into its own state, and is not JSON, is lost when it is cut off at its work."""
+    seen = []
+
+    def hangs(ctx):
+        ctx.local["key"] = []
+        ctx.local["key"].append(object())
+        release.wait(WAIT)
+
+    step = Step("b", run=hangs, undo=lambda ctx: seen.append(dict(ctx.local)), timeout=SOON)
+    Workflow("w", [step], late_grace=0).start()
+    assert seen == [{}]
