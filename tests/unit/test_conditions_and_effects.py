@@ -22,13 +22,7 @@ from automa import (
 )
 from automa.stores import MemoryStore
 from tests.durable.crashes import DyingStore, run_until_death
-from tests.unit.traces import WAYS, Trace, fails, start
-
-
-@pytest.fixture
-def trace():
-    return Trace()
-
+from tests.unit.traces import WAYS, fails, start
 
 # Conditions
 

@@ -25,15 +25,10 @@ from automa._core import attempts, clock
 from automa.runtime import threads
 from automa.stores import MemoryStore
 from tests.durable.crashes import DyingStore, run_until_death
-from tests.unit.traces import WAYS, ShiftedClock, Trace, fails, start
+from tests.unit.traces import WAYS, ShiftedClock, fails, start
 
 WAIT = 30
 SOON = 0.02
-
-
-@pytest.fixture
-def trace():
-    return Trace()
 
 
 @pytest.fixture

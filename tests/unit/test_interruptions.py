@@ -62,14 +62,6 @@ def column(request):
     return Column(request.param)
 
 
-@pytest.fixture
-def ctrl_c():
-    """Python's own handler for Ctrl-C, which a job in the background does not have."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def raises(error):
     def raise_it():
         raise error

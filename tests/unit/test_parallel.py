@@ -30,22 +30,9 @@ from automa._core.runs import Run
 from automa.runtime import threads
 from automa.stores import FileStore, MemoryStore
 from tests.durable.crashes import Died, DyingStore
-from tests.unit.traces import WAYS, Trace, fails, fails_times, start
+from tests.unit.traces import WAYS, fails, fails_times, start
 
 WAIT = 30
-
-
-@pytest.fixture
-def trace():
-    return Trace()
-
-
-@pytest.fixture
-def ctrl_c():
-    """Python's own handler for Ctrl-C, which a job in the background does not have."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def after(event, function=None):

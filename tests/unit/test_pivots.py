@@ -28,20 +28,7 @@ from automa import (
 from automa._core import clock
 from automa.stores import MemoryStore
 from tests.durable.crashes import Died, DyingStore, run_until_death
-from tests.unit.traces import WAYS, ShiftedClock, Trace, fails, fails_times, start
-
-
-@pytest.fixture
-def trace():
-    return Trace()
-
-
-@pytest.fixture
-def ctrl_c():
-    """Python's own handler for Ctrl-C, which a job in the background does not have."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+from tests.unit.traces import WAYS, ShiftedClock, fails, fails_times, start
 
 
 def interrupts(*_):

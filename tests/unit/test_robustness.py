@@ -539,14 +539,6 @@ def test_a_handler_of_the_users_is_left_alone():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.fixture
-def ctrl_c():
-    """Python's own handler for Ctrl-C, which a job in the background does not have."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.cancellation("C2")
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_between_two_steps_is_held_back(calls, before):
