@@ -76,7 +76,7 @@ class Builder:
                 ctx.shared["lines"].append(id)  # in place
                 ctx.local["kept"] = f"{id}'s own"
                 ctx.metadata["who"] = id
-            ctx.record_effect("done", ctx.path, before=len(ctx.results))
+                ctx.record_effect("done", ctx.path, before=len(ctx.results))
             if fails:
                 raise BoomError(f"{ctx.path} failed")
             return None if verified else {"of": id, "before": len(ctx.results)}
