@@ -282,6 +282,7 @@ class Replay:
                 self._take(known)
                 self._run.must_undo = True
                 if ctx.action is not ROLLBACK and self._peek() is None:
+                    self._take_effects(ctx.report, key)
                     return self._unknown(command, RollbackRequested(known.note or _ASKED))
             else:
                 break
@@ -330,6 +331,8 @@ class Replay:
         """Answer whether a step may be called: it was not, where the history tells at once that it failed."""
         before = 0 if self._is_foreign else len(self._run.unwritten)
         known = self._peek(before)
+        if known is None and self._run.must_undo:
+            return Refused(RollbackRequested(self._asked))
         if known is None:
             return (yield command)
         if isinstance(known, AttemptFailed) and known.path == command.ctx.path:
@@ -537,7 +540,7 @@ def _same(known: Record, record: Record) -> bool:  # noqa: PLR0911  # a kind of 
         case (Cancelled(), Cancelled()):
             return known.path == record.path
         case (Expanded(), Expanded()):
-            return (known.path, known.steps) == (record.path, record.steps)
+            return known == record
         case (Late(), Late()):
             return (known.path, known.is_back) == (record.path, record.is_back)
         case (Requested(), Cancelled()):
@@ -570,8 +573,9 @@ def _name(record: Record) -> str:
             return f"{action} of step {path} starts"
         case Answered(path, report):
             return f"{report.action} of step {path} ended {report.status}"
-        case Expanded(path, steps):
-            return f"step {path} built {', '.join(step.id for step in steps) or 'nothing'}"
+        case Expanded(path, steps, is_parallel):
+            built = ", ".join(step.id for step in steps) or "nothing"
+            return f"step {path} built {built}{', side by side' if is_parallel else ''}"
         case AttemptFailed(path):
             return f"step {path} failed, to be tried again"
     return f"it has {type(record).__name__.lower()}"
