@@ -156,7 +156,16 @@ class Replay:
                 else:
                     command = self._walk.send(answer)
         except StopIteration as stop:
+            self._turn_back()
             return stop.value
+
+    def _turn_back(self) -> None:
+        """Turn the run back, where that was asked for after the last that this walk has done: it is a branch."""
+        while isinstance(known := self._peek(), Requested) and known.request is Request.ROLLBACK:
+            self._take(known)
+            self._run.must_undo = True
+            if self._run.interruption is None:
+                self._run.interruption = self._run.replayed = RollbackRequested(self._asked)
 
     def _answered(self, command: Command) -> Generator[Command, Any, object]:
         match command:
@@ -329,12 +338,9 @@ class Replay:
 
     def _admitted(self, command: Deliver) -> Generator[Command, Any, object]:
         """Answer whether a step may be called: it was not, where the history tells at once that it failed."""
-        before = 0 if self._is_foreign else len(self._run.unwritten)
-        known = self._peek(before)
-        if known is None and self._run.must_undo:
-            return Refused(RollbackRequested(self._asked))
+        known = self._peek_behind(0 if self._is_foreign else len(self._run.unwritten))
         if known is None:
-            return (yield command)
+            return self._turned_back() or (yield command)
         if isinstance(known, AttemptFailed) and known.path == command.ctx.path:
             return known
         if isinstance(known, Answered) and known.path == command.ctx.path and known.report.error is not None:
@@ -343,7 +349,7 @@ class Replay:
 
     def _built(self, command: Deliver) -> Generator[Command, Any, object]:
         """Build steps again, if that was done before."""
-        known = self._peek(len(self._run.unwritten))
+        known = self._peek_behind(len(self._run.unwritten))
         if isinstance(known, AttemptFailed) and known.path == command.ctx.path:
             return known
         if isinstance(known, Answered) and known.path == command.ctx.path:
@@ -351,7 +357,7 @@ class Replay:
                 return Raised(Skip(known.report.detail or ""))
             return self._refused(command, known)
         if known is None:
-            return (yield command)
+            return self._turned_back() or (yield command)
         try:
             built = command.controller(command.ctx, command.event)
         except Exception as error:  # noqa: BLE001  # it went well when it was recorded
@@ -493,6 +499,23 @@ class Replay:
                 ahead -= 1
             index += 1
         return None
+
+    def _peek_behind(self, unwritten: int) -> Record | None:
+        """Return the record behind those that are not written yet, and behind requests for the way back."""
+        for record in self._history[self._next :]:
+            if isinstance(record, Requested) and record.request is Request.ROLLBACK:
+                self._run.must_undo, self._asked = True, record.note or _ASKED
+                continue
+            if isinstance(record, _NOTES):
+                continue
+            if unwritten == 0:
+                return record
+            unwritten -= 1
+        return None
+
+    def _turned_back(self) -> Refused | None:
+        """Return the answer for what is not to be called, since an operator has asked for the way back; or None."""
+        return Refused(RollbackRequested(self._asked)) if self._run.must_undo else None
 
     def _take(self, known: Record) -> None:
         """Go on behind a record that `_peek` has returned."""
