@@ -119,10 +119,12 @@ class Expanded(NamedTuple):
     Attributes:
         path: The path of the step from the root.
         steps: What it has built.
+        is_parallel: Whether those go on side by side.
     """
 
     path: str
     steps: tuple[Topology, ...]
+    is_parallel: bool = False
 
 
 class Effect(NamedTuple):

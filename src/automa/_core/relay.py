@@ -270,7 +270,9 @@ def _run_expanded(
     except WorkflowDefinitionError as error:
         return accept_not_run(workflow_run, step_run, ctx, sent, error)
     if workflow_run.run.is_heard:
-        workflow_run.run.unwritten.append(Expanded(step_run.path, topology_of(definition)))
+        is_parallel = isinstance(definition, ParallelDefinition)
+        expanded = Expanded(step_run.path, topology_of(definition), is_parallel)
+        workflow_run.run.unwritten.append(expanded)
     if isinstance(definition, ParallelDefinition):
         return (yield from _run_parallel(workflow_run, step_run, definition, sent))
     return (yield from _run_nested(workflow_run, step_run, definition, sent))
@@ -290,6 +292,8 @@ def _run_parallel(
     nested.report.start_time = report.start_time
     if run.is_heard:
         yield from write(run)
+    for branch in nested.branches:  # the history may have told of a request only now
+        branch.run.must_undo = run.must_undo
     branches = [
         Branch(nested.prefix + part, _walk_branch(branch), branch.run)
         for branch, (_, _, part, _) in zip(nested.branches, definition.entries, strict=True)
@@ -313,8 +317,18 @@ def _walk_branch(branch: WorkflowRun) -> Generator[Command, Any, Halt | bool]:
         if branch.run.unwritten:
             yield from write(branch.run)
     except Halt as halt:
-        return halt
+        return (yield from _leave_branch(branch, halt))
     return branch.first_error is None
+
+
+def _leave_branch(branch: WorkflowRun, halt: Halt) -> Generator[Command, Any, Halt]:
+    """Write what is known of a branch that is stopped: those beside it may go on for long."""
+    if branch.run.unwritten and halt.outcome is not Outcome.INFRASTRUCTURE_ERROR:
+        try:
+            yield from write(branch.run)
+        except Halt as another:
+            return another
+    return halt
 
 
 def _refuse_state(

@@ -164,7 +164,16 @@ class Replay:
                 else:
                     command = self._walk.send(answer)
         except StopIteration as stop:
+            self._turn_back()
             return stop.value
+
+    def _turn_back(self) -> None:
+        """Turn the run back, where that was asked for after the last that this branch has done."""
+        while isinstance(known := self._peek(), Requested) and known.request is Request.ROLLBACK:
+            self._take(known)
+            self._run.must_undo = True
+            if self._run.interruption is None:
+                self._run.interruption = self._run.replayed = RollbackRequested(self._asked)
 
     def _answered(self, command: Command) -> Generator[Command, Any, object]:
         match command:
@@ -290,6 +299,7 @@ class Replay:
                 self._take(known)
                 self._run.must_undo = True
                 if ctx.action is not ROLLBACK and self._peek() is None:
+                    self._take_effects(ctx.report, key)
                     return self._unknown(command, RollbackRequested(known.note or _ASKED))
             else:
                 break
@@ -336,10 +346,9 @@ class Replay:
 
     def _admitted(self, command: Deliver) -> Generator[Command, Any, object]:
         """Answer whether a step may be called: it was not, where the history tells at once that it failed."""
-        before = 0 if self._is_foreign else len(self._run.unwritten)
-        known = self._peek(before)
+        known = self._peek_behind(0 if self._is_foreign else len(self._run.unwritten))
         if known is None:
-            return (yield command)
+            return self._turned_back() or (yield command)
         if isinstance(known, AttemptFailed) and known.path == command.ctx.path:
             return known
         if isinstance(known, Answered) and known.path == command.ctx.path and known.report.error is not None:
@@ -348,14 +357,16 @@ class Replay:
 
     def _built(self, command: Deliver) -> Generator[Command, Any, object]:  # noqa: PLR0911  # a record a line
         """Build steps again, if that was done before."""
-        known = self._peek(len(self._run.unwritten))
+        known = self._peek_behind(len(self._run.unwritten))
         if isinstance(known, AttemptFailed) and known.path == command.ctx.path:
             return known
         if isinstance(known, Answered) and known.path == command.ctx.path:
             if known.report.status is SKIPPED:
                 return Raised(Skip(known.report.detail or ""))
             return self._refused(command, known)
-        if known is None or not command.might_block():  # what is async is for the driver
+        if known is None:
+            return self._turned_back() or (yield command)
+        if not command.might_block():  # what is async is for the driver
             return (yield command)
         try:
             built = command.controller(command.ctx, command.event)
@@ -502,6 +513,23 @@ class Replay:
             index += 1
         return None
 
+    def _peek_behind(self, unwritten: int) -> Record | None:
+        """Return the record behind those that are not written yet, and behind requests for the way back."""
+        for record in self._history[self._next :]:
+            if isinstance(record, Requested) and record.request is Request.ROLLBACK:
+                self._run.must_undo, self._asked = True, record.note or _ASKED
+                continue
+            if isinstance(record, _NOTES):
+                continue
+            if unwritten == 0:
+                return record
+            unwritten -= 1
+        return None
+
+    def _turned_back(self) -> Refused | None:
+        """Return the answer for what is not called, since somebody has asked for the way back; or None."""
+        return Refused(RollbackRequested(self._asked)) if self._run.must_undo else None
+
     def _take(self, known: Record) -> None:
         """Go on behind a record that `_peek` has returned."""
         while self._history[self._next] is not known:
@@ -548,7 +576,7 @@ def _same(known: Record, record: Record) -> bool:  # noqa: PLR0911  # a kind of 
         case (Cancelled(), Cancelled()):
             return known.path == record.path
         case (Expanded(), Expanded()):
-            return (known.path, known.steps) == (record.path, record.steps)
+            return known == record
         case (Late(), Late()):
             return (known.path, known.is_back) == (record.path, record.is_back)
         case (Requested(), Cancelled()):
@@ -581,8 +609,9 @@ def _name(record: Record) -> str:
             return f"{action} of step {path} starts"
         case Answered(path, report):
             return f"{report.action} of step {path} ended {report.status}"
-        case Expanded(path, steps):
-            return f"step {path} built {', '.join(step.id for step in steps) or 'nothing'}"
+        case Expanded(path, steps, is_parallel):
+            built = ", ".join(step.id for step in steps) or "nothing"
+            return f"step {path} built {built}{', side by side' if is_parallel else ''}"
         case AttemptFailed(path):
             return f"step {path} failed, to be tried again"
     return f"it has {type(record).__name__.lower()}"

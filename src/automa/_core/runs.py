@@ -143,10 +143,12 @@ class Run:
         self.unwritten += branch.take_unwritten()
         self.left_at_work += branch.left_at_work
         self.must_undo = self.must_undo or branch.must_undo
-        if branch.interruption is not None:
+        if branch.interruption is None:
+            return
+        if branch.interruption is not branch.replayed:
             self.interrupt(branch.interruption)
-            if branch.interruption is branch.replayed:
-                self.replayed = branch.replayed
+        elif self.interruption is self.replayed:  # each branch has an error of its own for what was replayed
+            self.interruption = self.replayed = branch.replayed
 
     @property
     def guard(self) -> Guard | None:

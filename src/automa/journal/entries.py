@@ -90,8 +90,9 @@ class EntryEncoder:
                 return self._answered(record)
             case AttemptFailed(path, report, delay):
                 return self._report("failed", path, report) | ({} if delay is None else {"delay": delay})
-            case Expanded(path, steps):
-                return {"expanded": path, "steps": topology_to_json(steps)}
+            case Expanded(path, steps, is_parallel):
+                entry = {"expanded": path, "steps": topology_to_json(steps)}
+                return entry | ({"parallel": True} if is_parallel else {})
             case Effect():
                 self._effects.append(record)
                 return _effect(record)
@@ -378,7 +379,8 @@ def _read_effect(entry: Entry, place: str) -> Effect:
 
 def _read_expanded(entry: Entry, place: str) -> Expanded:
     steps = _read_topology(field(entry, "steps", list, place), f"{place}.steps")
-    return Expanded(field(entry, "expanded", str, place), steps)
+    is_parallel = expect(entry.get("parallel", False), bool, f"{place}.parallel")
+    return Expanded(field(entry, "expanded", str, place), steps, is_parallel)
 
 
 def _read_late(entry: Entry, place: str) -> Late:

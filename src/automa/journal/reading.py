@@ -137,7 +137,7 @@ class _Seen(NamedTuple):
     prepared: set[str]
     tried: set[str]
     decided: set[str]
-    expanded: dict[str, tuple[Topology, ...]]
+    expanded: dict[str, Expanded]
     refused: set[str]
 
     @classmethod
@@ -153,7 +153,7 @@ class _Seen(NamedTuple):
             elif isinstance(record, AttemptFailed) or (isinstance(record, Answered) and record.is_at_work):
                 seen.tried.add(record.path)
             elif isinstance(record, Expanded):
-                seen.expanded[record.path] = record.steps
+                seen.expanded[record.path] = record
             if isinstance(record, Answered | AttemptFailed) and record.path not in started:
                 seen.decided.add(record.path)
             if isinstance(record, Answered) and record.report.action is Action.PREPARE:
@@ -166,7 +166,8 @@ def _expanded(steps: Sequence[Topology], prefix: str, seen: _Seen) -> tuple[Topo
     every = []
     for step in steps:
         path = prefix + part_of(step.id)
-        inside = seen.expanded.get(path, step.steps)
+        built = seen.expanded.get(path)
+        inside = step.steps if built is None else built.steps
         every.append(step._replace(steps=None if inside is None else _expanded(inside, f"{path}/", seen)))
     return tuple(every)
 
@@ -180,9 +181,12 @@ def _skeleton(
         path = prefix + part_of(step.id)
         function = _nothing if path in seen.prepared else None
         if path in seen.expanded:
-            steps_built = seen.expanded[path]
-            built = _Nested(_skeleton(step.id, steps_built, f"{path}/", seen, function))
+            expanded = seen.expanded[path]
+            inside = _skeleton(step.id, expanded.steps, f"{path}/", seen, function)
+            built = Parallel(step.id, *inside.steps) if expanded.is_parallel else _Nested(inside)
             made.append(Expand(step.id, lambda built=built: built))
+        elif "expand" in step.traits:  # it was not reached, or could not build anything
+            made.append(Expand(step.id, list))
         elif "parallel" in step.traits:
             branches = _skeleton(step.id, step.steps or (), f"{path}/", seen, None).steps
             made.append(Parallel(step.id, *branches))

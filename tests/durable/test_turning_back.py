@@ -1,0 +1,105 @@
+"""Runs that stopped among branches and built steps are read again, and rolled back, wherever they stopped."""
+
+from __future__ import annotations
+
+import pytest
+
+from automa import Expand, Outcome, Parallel, Retry, RunRequestError, Step, Workflow
+from automa.stores import MemoryStore
+from tests.durable.crashes import DyingStore, run_until_death
+
+
+def boom():
+    raise RuntimeError("boom")
+
+
+BUILT = {
+    "an Expand that is not reached": lambda: [Step("a", run=boom), Expand("more", list)],
+    "an Expand that builds nothing": lambda: [Step("a", run=lambda: 1), Expand("more", boom)],
+    "a Parallel": lambda: Parallel("both", Step("a", run=lambda: 1), Step("b", prepare=boom)),
+    "a Parallel whose branch fails": lambda: Parallel("both", Step("a", run=lambda: 1), Step("b", run=boom)),
+}
+
+
+@pytest.mark.guarantee("G8")
+@pytest.mark.parametrize("build", BUILT.values(), ids=BUILT)
+def test_what_an_expand_has_built_is_read_again(build):
+    """The journal tells of a Parallel, and of an Expand, that an Expand has built."""
+    workflow = Workflow("w", [Workflow("inner", [Expand("some", build)])])
+    store = MemoryStore()
+    report = workflow.start(run_id="r", store=store)
+    assert report.outcome is Outcome.UNDONE
+    assert str(workflow.resume("r", store)) == str(report)
+
+
+def logged(name, log, **options):
+    return Step(name, run=lambda: log.append(f"run {name}"), undo=lambda: log.append(name), **options)
+
+
+SHAPES = {
+    "branches": lambda s: [s("z"), Parallel("p", s("a"), s("b"), limit=1)],
+    "nested": lambda s: [s("z"), Parallel("p", Parallel("q", s("a"), s("b"), limit=1), s("c"), limit=1)],
+    "deep last": lambda s: [Parallel("p", s("c"), Parallel("q", s("a"), s("b"), limit=1), limit=1)],
+    "chains": lambda s: [Parallel("p", Workflow("x", [s("a"), s("b")]), s("c"), limit=1)],
+    "built": lambda s: [s("z"), Expand("e", lambda: [Parallel("p", s("a"), s("b"), limit=1)])],
+    "tried again": lambda s: [s("a", retry=Retry(2, initial=0.0)), Expand("e", lambda: [s("b")])],
+}
+
+
+@pytest.mark.guarantee("G2", "G4", "G8")
+@pytest.mark.parametrize("mode", ["rollback", "stop"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_a_run_is_rolled_back_wherever_it_stopped(shape, mode):
+    """Whoever asks for the way back gets it: nothing is run, all is undone, and the journal is read again."""
+    for at in range(1, 100):
+        log = []
+        workflow = Workflow("w", shape(lambda name, log=log, **more: logged(name, log, **more)), mode=mode)
+        store = DyingStore(at, after=True)
+        run_until_death(workflow, store)
+        store.at, ran = 0, len(log)
+        try:
+            report = workflow.rollback("r", store)
+        except RunRequestError as refused:
+            if "undone" not in str(refused):
+                raise
+            continue
+        back = log[ran:]
+        assert report.outcome is Outcome.UNDONE
+        assert not [line for line in back if line.startswith("run")]
+        assert {line.removeprefix("run ") for line in log[:ran]} <= set(back)
+        assert len(back) == len(set(back))
+        assert str(workflow.resume("r", store)) == str(report)
+        if store.writes < at:
+            break
+
+
+@pytest.mark.guarantee("G10")
+def test_effects_of_a_step_that_is_rolled_back_in_doubt_are_told():
+    """What a step had done outside when its process died is in the report of the way back."""
+
+    def pay(ctx):
+        ctx.record_effect("payment", "17")
+
+    workflow = Workflow("w", [Step("pay", run=pay, undo=boom)])
+    store = DyingStore(2, after=True)
+    assert run_until_death(workflow, store) is None
+    report = workflow.rollback("r", store)
+    assert [effect.ref for effect in report.effects] == ["17"]
+    assert len(workflow.resume("r", store).effects) == 1
+
+
+@pytest.mark.guarantee("G9")
+def test_a_failure_past_the_pivot_in_a_branch_is_written_before_the_others_end():
+    """The branches beside it may go on for long, and their process may die."""
+    seen = []
+
+    def look():
+        seen.append("the first is down" in str(store.load("w", "r")))
+
+    def fail():
+        raise OSError("the first is down")
+
+    both = Parallel("both", Step("a", run=fail), Step("b", run=look), limit=1)
+    store = MemoryStore()
+    Workflow("w", [Step("p", run=lambda: 1, pivot=True), both]).start(run_id="r", store=store)
+    assert seen == [True]
