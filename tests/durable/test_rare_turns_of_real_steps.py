@@ -353,3 +353,31 @@ def test_what_cannot_be_kept_is_not_there_for_the_undo_of_a_late_step(release):
     step = Step("b", run=hangs, undo=lambda ctx: seen.append(dict(ctx.local)), timeout=SOON)
     Workflow("w", [step], late_grace=0).start()
     assert seen == [{}]
+
+
+async def test_a_cancel_while_an_attempt_fails_suspends_a_journaled_run(calls):
+    """A journaled run that is cancelled while an attempt fails has attempts left: it is suspended, and goes on with them."""
+    started, go_on = threading.Event(), threading.Event()
+    store = MemoryStore()
+
+    def works():
+        calls.append("run b")
+        if calls.count("run b") == 1:
+            started.set()
+            go_on.wait(WAIT)
+            raise OSError("failed")
+
+    flaky = Step("b", run=works, undo=lambda: calls.append("undo b"), retry=Retry(5, initial=0))
+    workflow = Workflow("w", [noting(calls, "a"), flaky])
+    task = asyncio.create_task(workflow.start_async(run_id="r", store=store))
+    await asyncio.to_thread(started.wait, WAIT)
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert calls == ["run a", "run b"]
+    report = await workflow.resume_async("r", store)
+    assert calls == ["run a", "run b", "run b"]
+    assert report.outcome == "succeeded"
+    assert report.step_reports[1].attempts == 2
