@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,10 +29,11 @@ def scratch(tmp_path):
     """A folder where thousands of trees are laid out: in memory, where there is such a disk."""
     shm = Path("/dev/shm")
     if not os.access(shm, os.W_OK):
-        return tmp_path / "scratch"
-    folder = shm / f"automa-{os.getpid()}-{tmp_path.name}"
-    folder.mkdir()
-    return folder
+        yield tmp_path / "scratch"
+        return
+    folder = Path(tempfile.mkdtemp(prefix="automa-", dir=shm))  # a killed test may have left one behind
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def record(store, kind, tmp_path):
