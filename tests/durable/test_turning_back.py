@@ -57,11 +57,12 @@ def test_a_run_is_rolled_back_wherever_it_stopped(shape, mode):
         store = DyingStore(at, after=True)
         run_until_death(workflow, store)
         store.at, ran = 0, len(log)
-        try:
-            report = workflow.rollback("r", store)
-        except RunRequestError as refused:
-            assert "undone" in str(refused)
+        is_undone = store.load("w", "r")[-1].get("ended") == "undone"
+        if is_undone:
+            with pytest.raises(RunRequestError, match="undone"):
+                workflow.rollback("r", store)
             continue
+        report = workflow.rollback("r", store)
         back = log[ran:]
         assert report.outcome is Outcome.UNDONE
         assert not [line for line in back if line.startswith("run")]

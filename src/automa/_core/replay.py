@@ -160,7 +160,7 @@ class Replay:
             return stop.value
 
     def _turn_back(self) -> None:
-        """Turn the run back, where that was asked for after the last that this walk has done: it is a branch."""
+        """Turn the run back, where that was asked for once this walk, of a branch, had ended."""
         while isinstance(known := self._peek(), Requested) and known.request is Request.ROLLBACK:
             self._take(known)
             self._run.must_undo = True
@@ -514,7 +514,7 @@ class Replay:
         return None
 
     def _turned_back(self) -> Refused | None:
-        """Return the answer for what is not to be called, since an operator has asked for the way back; or None."""
+        """Return the answer for what an operator has kept from being called, or None."""
         return Refused(RollbackRequested(self._asked)) if self._run.must_undo else None
 
     def _take(self, known: Record) -> None:
