@@ -264,7 +264,7 @@ def _again(  # noqa: PLR0913, PLR0917  # all that it depends on
         return None
     delay = retry.delay(tries, clock.random())
     if ctx.action is RUN:
-        if run.interruption is not None or run.must_undo:
+        if run.must_undo or (run.interruption is not None and not run.is_suspended):
             return None
         if run.deadline is not None and clock.now() + timedelta(seconds=delay) >= run.deadline:
             return None

@@ -143,6 +143,7 @@ class Replay:
         }
         self._asked = _ASKED
         run.is_replaying = True
+        run.turned_back_after = self._turned_back_after
 
     def commands(self) -> Generator[Command, Any, Any]:
         """Yield what is not answered by the history; return what the walk returns."""
@@ -413,6 +414,7 @@ class Replay:
         cancelled = self._after(known, event)
         if cancelled is not None:
             self._run.replayed = cancelled
+            self._run.replay_decision(cancelled, sends_back=True)
             return Interrupted(cancelled, answer)
         return answer
 
@@ -511,6 +513,23 @@ class Replay:
             if unwritten == 0:
                 return record
             unwritten -= 1
+        return None
+
+    def _turned_back_after(self, path: str) -> BaseException | None:
+        """Return what turned the run back right after a step that is no plain one, or was skipped."""
+        run, ahead = self._run, len(self._run.unwritten)
+        for record in self._history[self._next :]:
+            if isinstance(record, _NOTES):
+                continue
+            if ahead == 0:
+                if isinstance(record, Cancelled) and record.path == path:
+                    run.interruption = run.replayed = record.error
+                    run.replay_decision(record.error, sends_back=True)
+                elif isinstance(record, Requested) and record.request is Request.ROLLBACK:
+                    run.must_undo = True
+                    run.interruption = run.replayed = RollbackRequested(record.note or _ASKED)
+                return run.interruption
+            ahead -= 1
         return None
 
     def _turned_back(self) -> Refused | None:
