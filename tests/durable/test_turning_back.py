@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from automa import Expand, Outcome, Parallel, Retry, RunRequestError, Step, Workflow
+from automa import Answered, Expand, Outcome, Parallel, Retry, RunRequestError, Step, Workflow
 from automa.stores import MemoryStore
 from tests.durable.crashes import DyingStore, run_until_death
 
@@ -57,12 +59,12 @@ def test_a_run_is_rolled_back_wherever_it_stopped(shape, mode):
         store = DyingStore(at, after=True)
         run_until_death(workflow, store)
         store.at, ran = 0, len(log)
-        try:
-            report = workflow.rollback("r", store)
-        except RunRequestError as refused:
-            if "undone" not in str(refused):
-                raise
+        is_undone = store.load("w", "r")[-1].get("ended") == "undone"
+        if is_undone:
+            with pytest.raises(RunRequestError, match="undone"):
+                workflow.rollback("r", store)
             continue
+        report = workflow.rollback("r", store)
         back = log[ran:]
         assert report.outcome is Outcome.UNDONE
         assert not [line for line in back if line.startswith("run")]
@@ -103,3 +105,83 @@ def test_a_failure_past_the_pivot_in_a_branch_is_written_before_the_others_end()
     store = MemoryStore()
     Workflow("w", [Step("p", run=lambda: 1, pivot=True), both]).start(run_id="r", store=store)
     assert seen == [True]
+
+
+class Interrupter:
+    """An observer who is interrupted once it hears of the answer of a step."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_record(self, record):
+        if isinstance(record, Answered) and record.path == self.path:
+            self.path = None
+            raise KeyboardInterrupt
+
+
+@pytest.mark.guarantee("G8")
+@pytest.mark.parametrize("built", [False, True], ids=["given", "built"])
+@pytest.mark.parametrize("on_cancel", ["suspend", "rollback"])
+def test_an_interruption_after_the_last_branch_is_read_again(built, on_cancel):
+    """The run goes back right after a Parallel that went well, or stops there, and its journal tells so."""
+    log, store = [], MemoryStore()
+    both = Parallel("both", logged("a", log), logged("b", log), limit=1)
+    steps = [Expand("built", lambda: [both])] if built else [both]
+    workflow = Workflow("w", steps)
+    path = "built/both/b" if built else "both/b"
+    with pytest.raises(KeyboardInterrupt):
+        workflow.start(run_id="r", store=store, observers=[Interrupter(path)], on_cancel=on_cancel)
+    if on_cancel == "suspend":
+        assert log == ["run a", "run b"]
+        assert workflow.rollback("r", store).outcome is Outcome.UNDONE
+    report = workflow.resume("r", store)
+    assert report.outcome is Outcome.UNDONE
+    assert log == ["run a", "run b", "b", "a"]
+
+
+@pytest.mark.guarantee("G8")
+def test_an_attempt_that_fails_while_the_run_is_interrupted_is_not_the_last():
+    """A journaled run stops there, and goes on with the attempts that are left when it is resumed."""
+    calls, store, is_called = [], MemoryStore(), asyncio.Event()
+
+    async def flaky():
+        calls.append(1)
+        is_called.set()
+        if len(calls) == 1:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                raise OSError("the connection is lost") from None
+        return "sent"
+
+    workflow = Workflow("w", [Step("send", run=flaky, retry=Retry(2, initial=0.0))])
+
+    async def cancelled():
+        task = asyncio.ensure_future(workflow.start_async(run_id="r", store=store))
+        await is_called.wait()
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert len(calls) == 1
+    report = asyncio.run(workflow.resume_async("r", store))
+    assert report.results == {"send": "sent"}
+
+
+def test_a_cancellation_that_a_step_turns_into_an_error_is_not_lost():
+    """In memory too: no further step is run, and the cancellation goes on."""
+    log = []
+
+    async def stubborn():
+        task = asyncio.current_task()
+        asyncio.get_running_loop().call_soon(task.cancel)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise OSError("the connection is lost") from None
+
+    workflow = Workflow("w", [Step("send", run=stubborn), logged("next", log)], mode="continue")
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(workflow.start_async())
+    assert log == []

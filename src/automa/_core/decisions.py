@@ -26,6 +26,8 @@ END = -1
 def after_success(workflow_run: WorkflowRun, step_run: StepRun, event: Success) -> Onward:
     """Decide where a success goes: on, unless the run was interrupted."""
     run, interruption = workflow_run.run, workflow_run.run.interruption
+    if interruption is None and run.is_replaying:
+        interruption = run.turned_back_after(step_run.path)
     if interruption is None:
         return step_run.index + 1, event
     if getattr(step_run.step, "pivot", False) is True and step_run.state is StepState.COMPLETED:

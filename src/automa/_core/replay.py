@@ -151,6 +151,7 @@ class Replay:
         }
         self._asked = _ASKED
         run.is_replaying = True
+        run.turned_back_after = self._turned_back_after
 
     def commands(self) -> Generator[Command, Any, Any]:
         """Yield what is not answered by the history; return what the walk returns."""
@@ -168,7 +169,7 @@ class Replay:
             return stop.value
 
     def _turn_back(self) -> None:
-        """Turn the run back, where that was asked for after the last that this branch has done."""
+        """Turn the run back, where that was asked for once this walk, of a branch, had ended."""
         while isinstance(known := self._peek(), Requested) and known.request is Request.ROLLBACK:
             self._take(known)
             self._run.must_undo = True
@@ -426,6 +427,7 @@ class Replay:
         cancelled = self._after(known, event)
         if cancelled is not None:
             self._run.replayed = cancelled
+            self._run.replay_decision(cancelled, sends_back=True)
             return Interrupted(cancelled, answer)
         return answer
 
@@ -526,8 +528,25 @@ class Replay:
             unwritten -= 1
         return None
 
+    def _turned_back_after(self, path: str) -> BaseException | None:
+        """Return what turned the run back right after a step that is no plain one, or was skipped."""
+        run, ahead = self._run, len(self._run.unwritten)
+        for record in self._history[self._next :]:
+            if isinstance(record, _NOTES):
+                continue
+            if ahead == 0:
+                if isinstance(record, Cancelled) and record.path == path:
+                    run.interruption = run.replayed = record.error
+                    run.replay_decision(record.error, sends_back=True)
+                elif isinstance(record, Requested) and record.request is Request.ROLLBACK:
+                    run.must_undo = True
+                    run.interruption = run.replayed = RollbackRequested(record.note or _ASKED)
+                return run.interruption
+            ahead -= 1
+        return None
+
     def _turned_back(self) -> Refused | None:
-        """Return the answer for what is not called, since somebody has asked for the way back; or None."""
+        """Return the answer for what an operator has kept from being called, or None."""
         return Refused(RollbackRequested(self._asked)) if self._run.must_undo else None
 
     def _take(self, known: Record) -> None:

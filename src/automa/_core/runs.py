@@ -35,6 +35,10 @@ def _nothing() -> None:
     """Stand for a driver's function where there is none."""
 
 
+def _not_turned_back(_: str) -> None:
+    """Stand for a replay where there is none."""
+
+
 class Modes(NamedTuple):
     """The modes in effect in a run."""
 
@@ -73,6 +77,7 @@ class Run:
         takes_detours: Whether every step is more than a plain one now.
         record_at_once: Writes a record while a step is at work; the driver sets it where there is a journal.
         left_at_work: The steps that took too long in a thread, and may be at work still.
+        turned_back_after: Tells, by its records, what turned the run back after a step; a replay sets it.
     """
 
     def __init__(  # noqa: PLR0913  # made in one place, by the workflow
@@ -117,6 +122,7 @@ class Run:
         self._decided: tuple[BaseException, bool] | None = None
         self.given_up: BranchCancelled | None = None
         self.wake: Callable[[], object] = _nothing
+        self.turned_back_after: Callable[[str], BaseException | None] = _not_turned_back
         self._branches: list[Run] = []
         self._parent: Run | None = None
 

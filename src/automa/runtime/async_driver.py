@@ -186,14 +186,15 @@ class _Walker:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # this runs in one
         before = task.cancelling()
+        answer: object
         try:
-            answer: object = await awaitable
+            answer = await awaitable
         except asyncio.CancelledError as error:
             return self._stopped(error)
         except GeneratorExit:  # the coroutine is being closed
             raise
         except BaseException as error:  # noqa: BLE001  # as in `call`
-            return Raised(error)
+            answer = Raised(error)
         if task.cancelling() == before or self._run.given_up is not None:
             return answer
         return Interrupted(asyncio.CancelledError(), answer)
