@@ -528,6 +528,7 @@ class Workflow:
         if missing not in {"start", "error"}:
             raise RunRequestError(f"missing is 'start' or 'error', not {missing!r}")
         suspends = _suspends(on_cancel, is_journaled=True)
+        until = None if deadline is None else _moment(deadline)  # before the run is taken: it may be refused
         opened = durable.open_store(store)
         listeners = Listeners((*self._observers, *observers), self._logger, _checked_run_id(run_id))
         try:
@@ -536,7 +537,6 @@ class Workflow:
             if missing == "error":
                 raise
             return self._new_launch(state, run_id, opened, resources, observers, on_cancel, deadline)
-        until = None if deadline is None else _moment(deadline)
         return self._continued(history, lease, resources, listeners, suspends=suspends, deadline=until)
 
     def _requested(  # noqa: PLR0917  # what rollback and the like take

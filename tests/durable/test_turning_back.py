@@ -185,3 +185,19 @@ def test_a_cancellation_that_a_step_turns_into_an_error_is_not_lost():
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(workflow.start_async())
     assert log == []
+
+
+@pytest.mark.guarantee("G7")
+def test_a_refused_deadline_does_not_keep_the_run():
+    """Whoever resumes a run with what is no deadline is told so, and the run can be resumed after it."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt):
+        Workflow("w", [Step("a", run=interrupted)]).start(run_id="r", store=store)
+    workflow = Workflow("w", [Step("a", run=lambda: 1)])
+    with pytest.raises(RunRequestError, match="deadline"):
+        workflow.resume("r", store, deadline="soon")
+    assert workflow.resume("r", store).outcome is Outcome.SUCCEEDED
