@@ -44,8 +44,8 @@ class Expand(Step):
     def __init__(self, id: str, build: SagaBuild) -> None:
         super().__init__(id)
         self.build_function: StepFunction = step_function(build, self, "build")
-        self.is_async = self.build_function.is_async
-        self.is_plain = False
+        self.is_async: bool = self.build_function.is_async
+        self.is_plain: bool = False
 
     @property
     def has_undo(self) -> bool:
