@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from automa import Answered, Expand, Outcome, Parallel, Retry, RunRequestError, Step, Workflow
+from automa import Answered, Expand, Outcome, Parallel, Retry, RunRequestError, Started, State, Step, Workflow
+from automa.runtime.listeners import Listeners, package_logger
 from automa.stores import MemoryStore
 from tests.durable.crashes import DyingStore, run_until_death
 
@@ -201,3 +202,70 @@ def test_a_refused_deadline_does_not_keep_the_run():
     with pytest.raises(RunRequestError, match="deadline"):
         workflow.resume("r", store, deadline="soon")
     assert workflow.resume("r", store).outcome is Outcome.SUCCEEDED
+
+
+def test_a_rollback_asked_for_after_the_branches_have_failed():
+    """The process died when the last branch had ended, and before the whole had: all that was run is undone."""
+    for at in range(1, 20):
+        log = []
+        failing = Step(
+            "a", run=lambda log=log: log.append("run a") or 1 / 0, undo=lambda log=log: log.append("a")
+        )
+        workflow = Workflow(
+            "w",
+            [Parallel("p", failing, logged("b", log), limit=1)],
+            mode="stop",
+            rollback_on=ZeroDivisionError,
+        )
+        store = DyingStore(at, after=True)
+        run_until_death(workflow, store)
+        ran = {line.removeprefix("run ") for line in log}
+        store.at = 0
+        report = workflow.rollback("r", store)
+        undone = [line for line in log if not line.startswith("run")]
+        assert report.outcome is Outcome.UNDONE
+        assert ran <= set(undone)
+        assert len(undone) == len(set(undone))
+        if store.writes < at:
+            break
+
+
+class PressesAt:
+    """An observer that is interrupted when a step has started."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_record(self, record):
+        if isinstance(record, Started) and record.path == self.path:
+            raise KeyboardInterrupt
+
+
+def test_a_step_that_was_kept_from_being_called_is_read_again():
+    """Ctrl-C after the start of a step was written, before it was called: the journal says so, and is read again."""
+    log, store = [], MemoryStore()
+    workflow = Workflow("w", [logged("a", log), logged("b", log)])
+    with pytest.raises(KeyboardInterrupt):
+        workflow.start(run_id="r", store=store, observers=[PressesAt("b")], on_cancel="rollback")
+    assert "run b" not in log
+    report = workflow.resume("r", store)
+    assert report.outcome is Outcome.UNDONE
+    assert [str(each.action) for each in report.step_reports if each.step_id == "b"] == [
+        "prepare",
+        "rollback",
+    ]
+
+
+def test_what_interrupts_a_run_now_stays_when_a_branch_ends_that_was_interrupted_before():
+    """An interruption before a resume, which only a branch had, does not take the place of the present one."""
+    run = (
+        Workflow("w", [Step("a")])
+        ._workflow_run("r", State("shared"), None, Listeners((), package_logger, "r"))
+        .run
+    )
+    branch = run.branch()
+    now, before = KeyboardInterrupt(), SystemExit()
+    branch.interruption = branch.replayed = before
+    run.interruption = now
+    run.join(branch)
+    assert (run.interruption, run.replayed) == (now, None)

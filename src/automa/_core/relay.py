@@ -324,10 +324,8 @@ def _walk_branch(branch: WorkflowRun) -> Generator[Command, Any, Halt | bool]:
 def _leave_branch(branch: WorkflowRun, halt: Halt) -> Generator[Command, Any, Halt]:
     """Write what is known of a branch that is stopped: those beside it may go on for long."""
     if branch.run.unwritten and halt.outcome is not Outcome.INFRASTRUCTURE_ERROR:
-        try:
-            yield from write(branch.run)
-        except Halt as another:
-            return another
+        another = yield Append(branch.run.take_unwritten())
+        return halt if another is None else another
     return halt
 
 

@@ -170,11 +170,12 @@ class Replay:
 
     def _turn_back(self) -> None:
         """Turn the run back, where that was asked for once this walk, of a branch, had ended."""
+        is_asked = False
         while isinstance(known := self._peek(), Requested) and known.request is Request.ROLLBACK:
             self._take(known)
-            self._run.must_undo = True
-            if self._run.interruption is None:
-                self._run.interruption = self._run.replayed = RollbackRequested(self._asked)
+            self._run.must_undo = is_asked = True
+        if is_asked and self._run.interruption is None:
+            self._run.interruption = self._run.replayed = RollbackRequested(self._asked)
 
     def _answered(self, command: Command) -> Generator[Command, Any, object]:
         match command:
@@ -453,15 +454,12 @@ class Replay:
             return None if known.report.status is FAILED else RollbackRequested(following.note or _ASKED)
         return None
 
-    def _lived(self, command: Deliver) -> Generator[Command, Any, object]:  # noqa: PLR0911  # an end a line
+    def _lived(self, command: Deliver) -> Generator[Command, Any, object]:  # an end a line
         """Call a step: the first that the history does not answer may have been at work before."""
         ctx = command.ctx
         self._run.is_replaying = False
         before = self._started.get((ctx.path, ctx.action), 0)
         self._take_effects(ctx.report, (ctx.path, ctx.action))
-        if self._run.must_undo and ctx.action is not ROLLBACK:  # an operator has asked for the way back
-            asked = RollbackRequested(self._asked)
-            return self._unknown(command, asked) if before else Refused(asked)
         if not before:
             return (yield command)
         self._started.clear()  # what comes after it has not been at work
