@@ -47,6 +47,7 @@ def drive(launch: Launch) -> WorkflowReport:
 def _walk(launch: Launch, walk: Walk, run: Run, guard: InterruptGuard) -> Any:
     """Carry out a walk, that of a run or of a branch; return what it returns."""
     answer: object = None
+    tells = launch.listeners.hears_calls
     while True:
         try:
             command = walk.send(answer)
@@ -59,7 +60,11 @@ def _walk(launch: Launch, walk: Walk, run: Run, guard: InterruptGuard) -> Any:
                 run.interrupt(held_back)
             continue
         if isinstance(command, Deliver):
-            answer = refusal(run, command) or _deliver(launch, command, guard)
+            answer = refusal(run, command) or (
+                _call(command, guard)
+                if command.limit is None and not tells
+                else _deliver(launch, command, guard)
+            )
         else:
             answer = _wait(launch, command, run, guard)
         held_back = guard.take_held_back() if guard.held else None
