@@ -13,7 +13,7 @@ import pytest
 from tests.durable.scenarios import NOT_SEQUENCES, SCENARIOS
 
 ROOT = Path(__file__).parents[2]
-CASES = int(os.environ.get("AUTOMA_CRASHES", "1700" if os.environ.get("AUTOMA_SOAK") else "120"))
+CASES = int(os.environ.get("AUTOMA_CRASHES", "1700" if os.environ.get("AUTOMA_SOAK") else "170"))
 """How many cases each scenario has in each store at least: all single crashes, the rest pairs of them."""
 
 LABS = [

@@ -6,11 +6,12 @@ import io
 import logging
 import pickle
 import sys
+import threading
 
 import pytest
 
-from automa import Secret, StateError, Status, Step, Workflow, WorkflowDefinitionError
-from automa.stores import open_store
+from automa import Answered, Secret, StateError, Status, Step, Workflow, WorkflowDefinitionError
+from automa.stores import MemoryStore, open_store
 from automa.wire import v0, v1
 
 CANARY = "canary-7f3a'\"é"
@@ -242,3 +243,34 @@ def test_a_path_with_a_percent_sign_does_not_break_the_log(caplog):
     line = next(record for record in caplog.records if record.getMessage().endswith("value 5"))
     assert "a%2Fb" in line.getMessage()
     assert line.filename == "test_secrets.py"
+
+
+def test_what_a_late_step_raises_is_told_without_secrets():
+    """The error of a step that came to its end too late has no secret, neither in the journal nor in the report."""
+    Secret("sesame-of-the-late")
+    store, over = MemoryStore(), threading.Event()
+
+    class LetsGo:
+        def on_record(self, record):
+            if isinstance(record, Answered):
+                over.set()
+
+    def hangs():
+        over.wait(30)
+        raise OSError("refused: sesame-of-the-late")
+
+    report = Workflow("w", [Step("a", run=hangs, timeout=0.02)]).start(
+        run_id="r", store=store, observers=[LetsGo()]
+    )
+    assert isinstance(report.step_reports[0].late.error, OSError)
+    assert "sesame-of-the-late" not in f"{report.step_reports[0].late}{store.load('w', 'r')}"
+
+
+def test_an_effect_with_a_secret_is_refused_in_memory_too():
+    """`record_effect` refuses a secret whether or not the run is journaled: a report is written down as well."""
+    Secret("sesame-of-the-effect")
+    report = Workflow(
+        "w", [Step("a", run=lambda ctx: ctx.record_effect("mail", "sesame-of-the-effect"))]
+    ).start()
+    assert isinstance(report.error, StateError)
+    assert "sesame" not in str(report.error)

@@ -51,16 +51,16 @@ class Heard:
         self.records.append(record)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=3000)
 @given(plans("sync"), MODES, ROLLBACK_MODES)
 def test_sync_runs_match_the_model(steps, mode, rollback_mode):
-    """A thousand random workflows make the model's calls, in its order, and its report."""
+    """Thousands of random workflows make the model's calls, in its order, and its report."""
     calls = []
     workflow = Workflow("w", build_steps(steps, calls), mode=mode, rollback_mode=rollback_mode)
     check(workflow.start(), calls, steps, mode, rollback_mode)
 
 
-@settings(max_examples=250)
+@settings(max_examples=500)
 @given(plans("sync", depth=3), MODES, ROLLBACK_MODES)
 def test_runs_that_are_heard_match_the_model_and_the_records_match_the_report(steps, mode, rollback_mode):
     """With an observer the run is the same, and the records tell each answer of the report once, in order."""
@@ -86,7 +86,7 @@ def test_runs_that_are_heard_match_the_model_and_the_records_match_the_report(st
 def test_async_runs_match_the_model(flavour):
     """The same on an event loop, with steps that are async, that are not, and with both mixed."""
 
-    @settings(max_examples=150)
+    @settings(max_examples=400)
     @given(plans(flavour, depth=2), MODES, ROLLBACK_MODES)
     def prove(steps, mode, rollback_mode):
         calls = []
@@ -96,7 +96,7 @@ def test_async_runs_match_the_model(flavour):
     prove()
 
 
-@settings(max_examples=700)
+@settings(max_examples=5000)
 @given(plans("sync", depth=4), MODES, ROLLBACK_MODES)
 def test_nested_runs_match_the_model(steps, mode, rollback_mode):
     """Workflows nested four deep, with prepares that fail or skip, do in all modes what the specification says."""

@@ -343,6 +343,8 @@ def wait_for_late(run: Run, left: LeftAtWork, seconds: float) -> Generator[Comma
     if answer is None:
         return False
     late = _late_of(left, answer, run)
+    if late.error is not None and run.redactor:
+        late = late._replace(error=run.redactor.error(late.error))
     left.report.adopt(left.ctx.report)
     left.report.more.late = late
     if late.result is not None:

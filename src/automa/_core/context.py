@@ -147,7 +147,7 @@ class Context:
         """
         run = self._workflow_run.run
         check_effect(kind, ref, data)
-        if run.guard is not None and run.guard(json.dumps([kind, ref, data])):
+        if run.redactor and run.redactor.finds(json.dumps([kind, ref, data])):
             raise StateError(f"effect {kind!r}: there is a secret in it; secrets go into resources")
         effect = Effect(self.path, self.action, clock.now(), kind, ref, copy.deepcopy(data))
         if not defer:
