@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from automa._core.definition import RollbackOn
     from automa._core.functions import SagaPrepare
     from automa._core.protocols import AtomicStep, Composite, Lease, Observer, Store
     from automa._core.records import Record
     from automa._core.reports import WorkflowReport
+    from automa._core.selection import ErrorSelection
 
     StoreLike = str | Store
 
@@ -106,7 +106,7 @@ class Workflow:
         *,
         mode: ExecutionMode | str = ExecutionMode.ROLLBACK,
         rollback_mode: RollbackMode | str = RollbackMode.CONTINUE,
-        rollback_on: RollbackOn = Exception,
+        rollback_on: ErrorSelection = Exception,
         prepare: SagaPrepare | None = None,
         snapshots: bool = True,
         logger: logging.Logger | None = None,

@@ -8,7 +8,6 @@ from automa._core.answers import event_of_rollback, event_of_run
 from automa._core.attempts import UNKNOWN
 from automa._core.commands import CutOff, Refused
 from automa._core.decisions import (
-    AnyEvent,
     Onward,
     after_failure,
     after_rollback,
@@ -18,7 +17,7 @@ from automa._core.decisions import (
     stop_if_suspended,
     stop_past_pivot,
 )
-from automa._core.events import Failure, Success
+from automa._core.events import AnyEvent, Failure, Success
 from automa._core.recording import NOTHING_CHANGED, record, restore
 from automa._core.reports import StepReport
 from automa._core.results import as_journaled

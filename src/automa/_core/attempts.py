@@ -23,7 +23,7 @@ from automa._core.commands import (
     Sleep,
 )
 from automa._core.context import Context
-from automa._core.events import Failure, Handoff, Success
+from automa._core.events import AnyEvent, Failure, Handoff, Success
 from automa._core.functions import Admission, Condition, Expansion, Preparation, StepFunction
 from automa._core.recording import record_attempt
 from automa._core.records import AttemptFailed, Late, Started
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from automa._core.reports import StepReport
     from automa._core.runs import Run, StepRun, WorkflowRun
     from automa._core.state import Changes, State
-
-AnyEvent = Success | Failure
 
 
 def deliver(
@@ -119,9 +117,7 @@ def ask_condition(
         answer = _uninterrupted(run, (yield Deliver(Condition(when, step_run.step), ctx, sent)))
         if not isinstance(answer, AttemptFailed):
             break
-        record_attempt(
-            run, step_run, answer.report, answer.delay
-        )  # the run had stopped there, past its pivot
+        record_attempt(run, step_run, answer.report, answer.delay)  # as in `build`
     shared.discard()
     if step_run.local is not None:
         step_run.local.discard()
@@ -323,7 +319,7 @@ def _cut_off(
         step_run.local = None if local is None else local.as_committed()
         step_run.go_back_to(mark, workflow_run.shared)
         if ctx.action is RUN:
-            workflow_run.run.left_at_work.append(LeftAtWork(workflow_run, step_run, ctx, after.report))
+            workflow_run.run.left_at_work.append(LeftAtWork(step_run, ctx, after.report))
     return after
 
 

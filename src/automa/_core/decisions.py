@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from automa._core.commands import Halt
-from automa._core.events import Failure, Success
-from automa._core.recording import record, redact_report, sends_back
+from automa._core.events import AnyEvent, Failure, Success
+from automa._core.recording import NOTHING_CHANGED, record, redact_report, sends_back
 from automa._core.records import AttemptFailed, Cancelled
 from automa._core.runs import StepState
 from automa._core.status import FAILED, ExecutionMode, Outcome, RollbackMode
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from automa._core.reports import StepReport
     from automa._core.runs import Committed, Run, StepRun, WorkflowRun
 
-AnyEvent = Success | Failure
 Onward = tuple[int, AnyEvent]
 """Where to go on, an index of a step, and with what."""
 
@@ -60,7 +59,7 @@ def after_failure(workflow_run: WorkflowRun, step_run: StepRun, event: Failure) 
 
 
 def fail(
-    workflow_run: WorkflowRun, step_run: StepRun, event: Failure, committed: Committed | None = None
+    workflow_run: WorkflowRun, step_run: StepRun, event: Failure, committed: Committed = NOTHING_CHANGED
 ) -> Onward:
     """Record a failure, and decide where it goes.
 

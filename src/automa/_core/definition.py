@@ -15,20 +15,18 @@ from automa._core.functions import (
     has_async_controller,
     step_function,
 )
+from automa._core.selection import ErrorSelection, check_selection, selects
 from automa._core.status import ExecutionMode, RollbackMode
 from automa._core.steps import Step, check_id
 from automa.errors import WorkflowDefinitionError, repr_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import timedelta
     from enum import StrEnum
 
     from automa._core.protocols import AtomicStep, Composite
 
     Mode = TypeVar("Mode", bound=StrEnum)
-
-    RollbackOn = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
 class Definition:
@@ -64,7 +62,7 @@ class Definition:
         *,
         mode: ExecutionMode | str = ExecutionMode.ROLLBACK,
         rollback_mode: RollbackMode | str = RollbackMode.CONTINUE,
-        rollback_on: RollbackOn = Exception,
+        rollback_on: ErrorSelection = Exception,
         prepare: SagaPrepare | None = None,
         snapshots: bool = True,
         deadline: timedelta | None = None,
@@ -102,7 +100,8 @@ class Definition:
         self.deadline: timedelta | None = deadline
         self.late_grace: float = late_grace
         self.snapshots: bool = snapshots
-        self.rollback_on: RollbackOn = _checked_rollback_on(rollback_on, self)
+        check_selection(rollback_on, f"{self!r}: rollback_on")
+        self.rollback_on: ErrorSelection = rollback_on
         self.prepare: StepFunction | None = (
             None if prepare is None else step_function(prepare, self, "prepare")
         )
@@ -112,9 +111,7 @@ class Definition:
 
     def compensates(self, error: BaseException) -> bool:
         """Return whether an error is one that sends the run back."""
-        if isinstance(self.rollback_on, tuple | type):
-            return isinstance(error, self.rollback_on)
-        return bool(self.rollback_on(error))
+        return selects(self.rollback_on, error)
 
     def _check_unique(self) -> None:
         positions: dict[str, int] = {}
@@ -222,17 +219,6 @@ MAX_DEPTH = 100
 def part_of(step_id: str) -> str:
     """Return a step's part of a path: its id, with what separates parts escaped (RFC 3986)."""
     return step_id.replace("%", "%25").replace("/", "%2F") if "/" in step_id or "%" in step_id else step_id
-
-
-def _checked_rollback_on(rollback_on: RollbackOn, owner: Definition) -> RollbackOn:
-    classes = rollback_on if isinstance(rollback_on, tuple) else (rollback_on,)
-    if all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
-        return rollback_on
-    if isinstance(rollback_on, tuple | type) or not callable(rollback_on):
-        raise WorkflowDefinitionError(
-            f"{owner!r}: rollback_on takes classes of exceptions or a function, not {rollback_on!r}"
-        )
-    return rollback_on
 
 
 def _mode(modes: type[Mode], value: Mode | str, workflow_id: str) -> Mode:

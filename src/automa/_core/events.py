@@ -120,6 +120,9 @@ class Failure(Event):
         return cls(prev_failure.base, prev_failure.error, (*prev_failure.added, report))
 
 
+AnyEvent = Success | Failure
+
+
 class Handoff:
     """The answer of a step: to whom it hands over, and with which event.
 

@@ -24,7 +24,7 @@ def record(  # noqa: PLR0913  # what is recorded
     step_run: StepRun,
     event: Success | Failure,
     ctx: Context | None = None,
-    committed: Committed | None = NOTHING_CHANGED,
+    committed: Committed = NOTHING_CHANGED,
     *,
     is_at_work: bool = False,
 ) -> None:
@@ -41,8 +41,8 @@ def record(  # noqa: PLR0913  # what is recorded
         path, sent_back = step_run.path, None
         if run.begun is not None and isinstance(event, Failure) and reports[0].action is not ROLLBACK:
             sent_back = sends_back(workflow_run, event.error)
-        shared, local, _ = committed or NOTHING_CHANGED
-        run.unwritten.append(Answered(path, reports[0], shared, local, sent_back, is_at_work))
+        changed = committed.shared, committed.local
+        run.unwritten.append(Answered(path, reports[0], *changed, sent_back, is_at_work))
         run.unwritten += [Answered(path, report) for report in reports[1:]]
     event.added = ()
 

@@ -27,7 +27,6 @@ from automa._core.commands import (
 )
 from automa._core.context import Context
 from automa._core.decisions import (
-    AnyEvent,
     Onward,
     after_rollback,
     after_success,
@@ -36,7 +35,7 @@ from automa._core.decisions import (
     state_after_rollback,
     stop_if_suspended,
 )
-from automa._core.events import Failure, Success
+from automa._core.events import AnyEvent, Failure, Success
 from automa._core.expand import Expand, definition_of, topology_of
 from automa._core.functions import Preparation
 from automa._core.parallel import ParallelDefinition, forked, joined

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from automa._core import clock
+from automa._core.attempts import UNKNOWN
 from automa._core.commands import (
     Append,
     Await,
@@ -289,7 +290,7 @@ class Replay:
 
     # Calls of steps
 
-    def _delivered(self, command: Deliver) -> Generator[Command, Any, object]:  # a record a case
+    def _delivered(self, command: Deliver) -> Generator[Command, Any, object]:
         """Answer a call of a step: from the history, or by the step."""
         ctx = command.ctx
         key = (ctx.path, ctx.action)
@@ -328,16 +329,10 @@ class Replay:
     def _decided(self, command: Deliver) -> Generator[Command, Any, object]:
         """Answer whether a step is to be run: it was, where the history goes on with its start."""
         path = command.ctx.path
-        known, note = self._peek(), ""
-        while isinstance(known, Requested) and known.request is Request.ROLLBACK:
-            self._take(known)
-            self._run.must_undo, note = True, known.note
-            known = self._peek()
-        if known is None and self._run.must_undo:
-            return Refused(RollbackRequested(note or _ASKED))
+        known = self._peek_behind(0)  # what came before is written
         if known is None:
             self._run.is_replaying = False
-            return (yield command)
+            return self._turned_back() or (yield command)
         if isinstance(known, AttemptFailed) and known.path == path:
             return known
         if not isinstance(known, Answered) or known.path != path:
@@ -454,7 +449,7 @@ class Replay:
             return None if known.report.status is FAILED else RollbackRequested(following.note or _ASKED)
         return None
 
-    def _lived(self, command: Deliver) -> Generator[Command, Any, object]:  # an end a line
+    def _lived(self, command: Deliver) -> Generator[Command, Any, object]:
         """Call a step: the first that the history does not answer may have been at work before."""
         ctx = command.ctx
         self._run.is_replaying = False
@@ -497,7 +492,7 @@ class Replay:
             return Raised(error)
         ctx, event = command.ctx, command.event
         assert isinstance(event, Success)  # noqa: S101  # the way back is never in doubt: it is gone again
-        ctx.report.detail = "unknown"
+        ctx.report.detail = UNKNOWN
         return Handoff(ctx.step, Failure.of_run(event, error, ctx.report))
 
     # The history

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from automa._core.selection import ErrorSelection, check_selection, selects
 from automa.errors import (
     AsyncStepError,
     GiveUp,
     IllegalHandoff,
     UnknownOutcomeError,
     WorkflowDefinitionError,
-    repr_of,
 )
-
-RetryOn = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
-"""Which errors are tried again: classes, or a function that tells."""
 
 _NEVER: tuple[type[BaseException], ...] = (GiveUp, IllegalHandoff, AsyncStepError, UnknownOutcomeError)
 
@@ -50,7 +46,7 @@ class Retry:
     maximum: float = 30.0
     multiplier: float = 2.0
     jitter: bool = True
-    on: RetryOn = Exception
+    on: ErrorSelection = Exception
 
     def __post_init__(self) -> None:
         if type(self.attempts) is not int or self.attempts < 1:
@@ -59,13 +55,7 @@ class Retry:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or value < least:
                 raise WorkflowDefinitionError(f"Retry: {name} is a number from {least}, not {value!r}")
-        classes = self.on if isinstance(self.on, tuple) else (self.on,)
-        if not all(isinstance(each, type) and issubclass(each, BaseException) for each in classes) and (
-            isinstance(self.on, tuple | type) or not callable(self.on)
-        ):
-            raise WorkflowDefinitionError(
-                f"Retry: on takes classes of exceptions or a function, not {repr_of(self.on)}"
-            )
+        check_selection(self.on, "Retry: on")
 
     def delay(self, attempt: int, random: float = 1.0) -> float:
         """Return the seconds to wait after an attempt has failed.
@@ -89,6 +79,4 @@ class Retry:
         """
         if attempt >= self.attempts or isinstance(error, _NEVER) or not isinstance(error, Exception):
             return False
-        if isinstance(self.on, tuple | type):
-            return isinstance(error, self.on)
-        return bool(self.on(error))
+        return selects(self.on, error)

@@ -230,13 +230,11 @@ class LeftAtWork(NamedTuple):
     """A step that took too long in a thread, where nobody can stop it.
 
     Attributes:
-        workflow_run: The run of the workflow that it is in.
         step_run: What the run knows of it.
         ctx: The context that it still has.
         report: The report of its run.
     """
 
-    workflow_run: WorkflowRun
     step_run: StepRun
     ctx: Context
     report: StepReport
