@@ -220,14 +220,19 @@ class Difference(NamedTuple):
     """Where two worlds differ.
 
     Attributes:
-        where: The keys that lead there, joined by dots.
+        keys: The keys that lead there.
         before: What was there; `ABSENT` where nothing was.
         after: What is there; `ABSENT` where nothing is.
     """
 
-    where: str
+    keys: tuple[str, ...]
     before: Any
     after: Any
+
+    @property
+    def where(self) -> str:
+        """The keys that lead there, in one text."""
+        return ".".join(self.keys) or "the world"
 
     def __str__(self) -> str:
         return f"{self.where}: {_short(self.before)} → {_short(self.after)}"
@@ -249,13 +254,13 @@ def _short(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def differences(before: Any, after: Any, where: str = "") -> list[Difference]:
+def differences(before: Any, after: Any, keys: tuple[str, ...] = ()) -> list[Difference]:
     """Return where two snapshots differ, as deep as they are dicts.
 
     Args:
         before: The one.
         after: The other.
-        where: The keys that lead to them.
+        keys: The keys that lead to them.
 
     Example:
         >>> [str(each) for each in differences({"a": {"b": 1}}, {"a": {"b": 2}})]
@@ -264,9 +269,8 @@ def differences(before: Any, after: Any, where: str = "") -> list[Difference]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         found: list[Difference] = []
         for key in dict.fromkeys((*before, *after)):
-            path = f"{where}.{key}" if where else str(key)
-            found += differences(before.get(key, ABSENT), after.get(key, ABSENT), path)
+            found += differences(before.get(key, ABSENT), after.get(key, ABSENT), (*keys, str(key)))
         return found
     if type(before) is type(after) and before == after:
         return []
-    return [Difference(where or "the world", before, after)]
+    return [Difference(keys, before, after)]
