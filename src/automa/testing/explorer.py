@@ -130,6 +130,8 @@ class Explorer:
         bases = (Case("success"), back)
         level = [Case(base.kind, base.path, (point,)) for base in bases for point in self._points(base)]
         yield from level
+        if back.kind == "rollback":
+            yield from (Case("abandon", "", (point,)) for point in self.reference.points)
         for path, traits in self.reference.traits().items():
             yield from self._crashes_of_faults(path, traits)
         for _ in range(self._depth - 1):
@@ -178,7 +180,7 @@ class Explorer:
 
     def _without_crash(self, case: Case) -> Played:
         scenario = case.scenario
-        if scenario == Case("success"):
+        if scenario.kind in {"success", "abandon"}:
             return self.reference
         if scenario not in self._uncrashed:
             self._uncrashed[scenario] = self._player.play(scenario, traced=True)
@@ -202,15 +204,14 @@ class Explorer:
             traced = self._player.play(case, traced=True)
             played = traced if self._is_wrong(case, traced) else played
         wrong = unlike(self._expected(case, played), played.world, self._left(played))
-        blamed = blame(case, played, self._undisturbed(case))
+        blamed = blame(case, played, self._undisturbed(case, played))
         return played, Found(case, blamed, wrong, played.errors)
 
-    def _undisturbed(self, case: Case) -> Played:
+    def _undisturbed(self, case: Case, played: Played) -> Played:
         """Return the run with which a case is compared, call by call."""
-        kind = case.kind.rpartition("-")[0]
-        if kind in {"retry", "suspend"}:
+        if self._wanted(case, played) == "succeeded":
             return self.reference
-        if kind == "undo-fails":
+        if (case.kind.rpartition("-")[0] or case.kind) in {"undo-fails", "abandon"}:
             return self._without_crash(self._way_back())
         return self._without_crash(case)
 
@@ -229,7 +230,7 @@ class Explorer:
         if kind in {"success", "retry", "suspend"}:
             is_unknown = any(call.role == "verify" for call in played.calls)
             return "undone" if is_unknown and played.outcome == "undone" else "succeeded"
-        if kind in {"rollback", "undo-fails"}:
+        if kind in {"rollback", "undo-fails", "abandon"}:
             return "undone"
         if self._is_past_pivot(case.path):
             return "succeeded"
@@ -421,6 +422,7 @@ def _is_explained(
 
 _STORIES = {
     "success": "",
+    "abandon": "",
     "rollback": "a run that has succeeded is undone",
     "fail-before": "{} fails before its effect",
     "fail-after": "{} fails after its effect",
@@ -446,12 +448,13 @@ def story_of(case: Case) -> str:
             {
                 "before": f"crash before the {role} of {path}",
                 "after": f"crash after the effect of the {role} of {path}, before its record",
+                "noted": f"crash within the {role} of {path}, after an effect that it has recorded",
                 "recorded": f"crash after the record of the {role} of {path}" if role else "crash",
                 "ended": "crash at the end",
             }[when]
         )
     if case.crashes:
-        told.append("resumed")
+        told.append("rolled back" if case.kind == "abandon" else "resumed")
     return "; ".join(told)
 
 

@@ -67,11 +67,27 @@ def blame(case: Case, played: Played, undisturbed: Played) -> Blame:
         undisturbed: What comes of it without crashes (a fault that befalls it once is left out too), traced.
     """
     return (
-        _first_to_differ(played, undisturbed)
+        _abandoned_badly(case, played)
+        or _first_to_differ(played, undisturbed)
         or _verified_wrongly(played, undisturbed)
         or next(_not_restored(case, played), None)
         or _unclear(case, played)
     )
+
+
+def _abandoned_badly(case: Case, played: Played) -> Blame | None:
+    """Return the step that was at work when the process died, where its undo does not stand that."""
+    moment, _, path = case.crashes[0].partition("#")[0].partition(":") if case.crashes else ("", "", "")
+    undo = played.last().get((path, "undo"))
+    if case.kind != "abandon" or undo is None or moment not in {"before-run", "after-run", "noted-run"}:
+        return None
+    has_run = moment != "before-run"
+    runs = [call for call in played.calls if call.path == path and call.role in {"run", "prepare"}]
+    restored = not unlike(runs[0].before, undo.after, residue(played)) if has_run else not changed(undo)
+    if restored and undo.error is None:
+        return None
+    broken = Property.UNDO_RESTORES if has_run else Property.UNDO_TOLERATES_NOTHING
+    return Blame(path, "undo", broken, _what_of_undo(path, undo, undo.error))
 
 
 def _first_to_differ(played: Played, undisturbed: Played) -> Blame | None:

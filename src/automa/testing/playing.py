@@ -11,7 +11,7 @@ import signal
 import tempfile
 import traceback
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from automa._core.commands import (
@@ -28,7 +28,7 @@ from automa._core.commands import (
 )
 from automa._core.events import Handoff
 from automa._core.records import Answered, Ended, Started
-from automa._core.status import ROLLBACK, Outcome
+from automa._core.status import ROLLBACK, Action, Outcome
 from automa._core.steps import Step
 from automa.errors import AutomaError, GiveUp, StepTimeout, text_of
 from automa.runtime.sync_driver import Crew, refusal
@@ -39,9 +39,9 @@ from automa.testing.interposing import interposed, role_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from automa._core.commands import Command
+    from automa._core.commands import Branch, Command
     from automa._core.protocols import Store
-    from automa._core.records import Record
+    from automa._core.records import Effect, Record
     from automa._core.reports import WorkflowReport
     from automa._core.runs import Run
     from automa._core.selection import ErrorSelection
@@ -183,9 +183,14 @@ class Process:
     points: list[str] = field(default_factory=list)
     _effect: str | None = None
     _late: dict[str, Deliver] = field(default_factory=dict)
+    _watched: set[str] = field(default_factory=set)
+    _is_dead: bool = False
 
     def handle(self, command: Command, run: Run) -> Generator[Command, Any, Any]:
         """Carry out a command of the walk, with all that is done to it."""
+        if self._is_dead:  # it died within a step, which cannot be stopped at once
+            raise Died
+        self._watch_notes(run)
         if isinstance(command, Deliver):
             return (yield from self._deliver(command))
         if isinstance(command, Append):
@@ -212,7 +217,21 @@ class Process:
         name = f"{point}#{times + 1}" if times else point
         self.points.append(name)
         if name == self.crash:
+            self._is_dead = True
             self.die()
+
+    def _watch_notes(self, run: Run) -> None:
+        """Pass a crash point whenever a step has noted an effect, in the middle of its work."""
+        if run.run_id in self._watched:  # a branch has what its run has
+            return
+        self._watched.add(run.run_id)
+        record = run.record_at_once
+
+        def record_and_pass(effect: Effect) -> None:
+            record(effect)
+            self._pass(f"noted-{_ROLES.get(effect.action, effect.action)}:{effect.path}")
+
+        run.record_at_once = record_and_pass
 
     def _deliver(self, command: Deliver) -> Generator[Command, Any, Any]:
         role = role_of(command)
@@ -234,35 +253,35 @@ class Process:
     def _call(self, command: Deliver, role: str) -> Generator[Command, Any, Any]:
         path = command.ctx.path
         before = None if self.look is None else self.look()
+        called = Called(
+            self.number, path, role, _traits(command.ctx.step), "it did not return", before, before
+        )
+        place = len(self.calls)
+        self.calls.append(called)
         answer = yield command
         if isinstance(answer, Refused):
+            del self.calls[place]
             return answer
         if role != "verify":
             self._effect = f"{role}:{path}"
         error = _error_in(answer)
-        self.calls.append(
-            Called(
-                self.number,
-                path,
-                role,
-                _traits(command.ctx.step),
-                None if error is None else f"{type(error).__name__}: {text_of(error)}",
-                before,
-                None if self.look is None else self.look(),
-            )
-        )
+        text = None if error is None else f"{type(error).__name__}: {text_of(error)}"
+        self.calls[place] = replace(called, error=text, after=None if self.look is None else self.look())
         return answer
+
+
+_ROLES: dict[str, str] = {Action.ROLLBACK.value: "undo"}
+"""What the functions of a step are called that carry out an action, where it is not the same."""
 
 
 def _point_after(records: list[Record]) -> str:
     """Return the name of the moment after a write."""
     for record in reversed(records):
         if isinstance(record, Started):
-            role = {"rollback": "undo"}.get(record.action.value, record.action.value)
-            return f"before-{role}:{record.path}"
+            return f"before-{_ROLES.get(record.action, record.action)}:{record.path}"
         if isinstance(record, Answered):
-            role = {"rollback": "undo"}.get(record.report.action.value, record.report.action.value)
-            return f"recorded-{role}:{record.path}"
+            action = record.report.action
+            return f"recorded-{_ROLES.get(action, action)}:{record.path}"
         if isinstance(record, Ended):
             return "ended"
     return "recorded"
@@ -319,23 +338,24 @@ def _traits(step: Any) -> tuple[str, ...]:
 
 
 def _in_step(fork: Fork) -> Generator[Command, Any, list[object]]:
-    """Carry out branches in step with one another, a command each: their effects are in flight together."""
+    """Carry out branches in turns, up to a write each: the effects of all are in flight together."""
     crew = Crew(fork)
-    at_work: list[tuple[int, Any, object]] = []
+    at_work: list[tuple[int, Branch, Command | None]] = []
     while True:
         while len(at_work) < crew.workers and (taken := crew.take()) is not None:
             at_work.append((*taken, None))
         if not at_work:
             return crew.ends
-        going_on = []
-        for index, branch, answer in at_work:
+        going_on: list[tuple[int, Branch, Command | None]] = []
+        for index, branch, write in at_work:
             try:
-                command = branch.walk.send(answer)
+                command = branch.walk.send(None if write is None else (yield write))
+                while isinstance(command, Deliver):
+                    command = branch.walk.send(refusal(branch.run, command) or (yield command))
             except StopIteration as stop:
                 crew.ended(index, stop.value)
                 continue
-            refused = refusal(branch.run, command) if isinstance(command, Deliver) else None
-            going_on.append((index, branch, refused or (yield command)))
+            going_on.append((index, branch, command))  # what it has done is written in its next turn
         at_work = going_on
 
 
@@ -439,13 +459,14 @@ class Player:
                     resources=resources,
                     on_cancel=on_cancel,
                 )
+            elif process.case.kind == "abandon":
+                report = self._roll_back(workflow, store, resources)
             else:
                 report = self._resume(workflow, store, state, resources, on_cancel)
         except Cancellation:
             report = self._resume(workflow, store, state, resources, on_cancel)
         if process.case.kind in {"rollback", "undo-fails-after"} and report.outcome is Outcome.SUCCEEDED:
-            ask = workflow.rollback_async if self.is_async else workflow.rollback
-            report = self._ask(ask, RUN_ID, store, resources=resources)
+            report = self._roll_back(workflow, store, resources)
         if report.outcome is Outcome.NEEDS_ATTENTION and process.case.path:
             report = self._attend(process, workflow, store, resources, report)
         errors = [error for error in (report.error, *report.rollback_errors) if error is not None]
@@ -463,6 +484,10 @@ class Player:
         if report.rollback_errors:
             return report
         return self._resume(workflow, store, {}, resources, "suspend")  # it stands past its pivot
+
+    def _roll_back(self, workflow: Workflow, store: Store | str, resources: Any) -> WorkflowReport:
+        ask = workflow.rollback_async if self.is_async else workflow.rollback
+        return self._ask(ask, RUN_ID, store, resources=resources)
 
     def _resume(
         self, workflow: Workflow, store: Store | str, state: Any, resources: Any, on_cancel: str
