@@ -17,6 +17,9 @@ MODULES = [
     for package in (right, wrong)
     for found in pkgutil.iter_modules(package.__path__)
 ]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited:RuntimeWarning"  # one of the bugs
+)
 KINDS = {
     "idempotent_run", "idempotent_undo", "undo_restores", "undo_tolerates_nothing", "state_survives",
     "verify_is_right", *(f"SAGA{number:03}" for number in range(1, 11)),
@@ -50,7 +53,6 @@ def world(request):
         made.close()
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")  # one of the bugs
 @pytest.mark.parametrize(
     ("module", "world"),
     [(module, module) for module in MODULES],

@@ -15,6 +15,8 @@ STATE = {"login": "ada", "group": "research"}
 class Directory:
     """The directory service: a server that keeps what is put into it."""
 
+    in_memory = True
+
     def __init__(self):
         entries = self.entries = {}
 

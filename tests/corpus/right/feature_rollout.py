@@ -9,14 +9,15 @@ STATE = {"feature": "search", "everybody": False, "page": True}
 
 
 def make_world():
-    return DictWorld({"beta": {"ada": [], "grace": ["search"]}, "all": [], "pages": {}})
+    return DictWorld({"beta": {"ada": ["maps"], "grace": ["search"]}, "all": [], "pages": {}})
 
 
 def make_workflow(world):
     @step
     def switch_on(ctx):
         for name in ctx.local["without"]:
-            world.data["beta"][name] = [ctx.shared["feature"]]
+            if ctx.shared["feature"] not in world.data["beta"][name]:
+                world.data["beta"][name].append(ctx.shared["feature"])
 
     @switch_on.prepare
     def note_without(ctx):
@@ -26,7 +27,8 @@ def make_workflow(world):
     @switch_on.undo
     def switch_off(ctx):
         for name in ctx.local["without"]:
-            world.data["beta"][name] = []
+            if ctx.shared["feature"] in world.data["beta"][name]:
+                world.data["beta"][name].remove(ctx.shared["feature"])
 
     @step
     def widen(ctx):

@@ -3,55 +3,43 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 from automa import Workflow, step
 from automa.testing import DirectoryWorld
 
 STATE = {"version": "1.1.0"}
-WHO = {
-    "GIT_AUTHOR_NAME": "a",
-    "GIT_AUTHOR_EMAIL": "a@b",
-    "GIT_COMMITTER_NAME": "a",
-    "GIT_COMMITTER_EMAIL": "a@b",
-}
+WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
 
 
 def git(folder, *arguments):
-    environment = os.environ | WHO | {"GIT_CONFIG_GLOBAL": os.devnull}
-    command = ["git", "-C", str(folder), *arguments]
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    command = ["git", *WHO, "-C", str(folder), *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=10)
     return done.stdout
 
 
-class Repository(DirectoryWorld):
-    """A repository with one commit, made once and copied back at each reset."""
+def repository():
+    """Return the files of a repository with one commit."""
+    with tempfile.TemporaryDirectory() as folder:
+        git(folder, "init", "-q", "--template=")
+        git(folder, "commit", "-q", "--allow-empty", "-m", "begin")
+        paths = [path for path in Path(folder).rglob("*") if ".git" in path.parts]
+        return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in paths}
 
-    template = None
 
-    def reset(self):
-        super().reset()
-        if self.template is None:
-            git(self.path, "init", "-q", "--template=")
-            git(self.path, "commit", "-q", "--allow-empty", "-m", "begin")
-            self.template = self.path.with_name(f"{self.path.name}-template")
-            shutil.copytree(self.path / ".git", self.template)
-        else:
-            shutil.rmtree(self.path / ".git", ignore_errors=True)
-            shutil.copytree(self.template, self.path / ".git")
+class Project(DirectoryWorld):
+    """A project's folder: what counts are its version and its tags, not how git keeps them."""
 
     def snapshot(self):
         tags = sorted(tag.name for tag in (self.path / ".git" / "refs" / "tags").glob("*"))
         return {"tags": tags, "version": (self.path / "VERSION").read_text(encoding="utf-8")}
 
-    def close(self):
-        shutil.rmtree(self.template, ignore_errors=True)
-        super().close()
-
 
 def make_world():
-    return Repository({"VERSION": "1.0.0\n"})
+    return Project({"VERSION": "1.0.0\n"} | repository())
 
 
 def make_workflow(world):

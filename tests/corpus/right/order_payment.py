@@ -10,6 +10,8 @@ STATE = {"order": 42, "sku": "lamp", "amount": 120}
 class Shop:
     """The stock, and a payment provider that pays once for a key."""
 
+    in_memory = True
+
     def __init__(self):
         self.reset()
 

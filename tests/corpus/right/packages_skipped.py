@@ -9,7 +9,7 @@ STATE = {"versions": {"curl": "8.5", "jq": "1.7", "tree": "2.1"}}
 
 
 def make_world():
-    return DictWorld({"installed": {"curl": "8.5"}, "log": []})
+    return DictWorld({"installed": {"curl": "8.5"}})
 
 
 class Install(Step):

@@ -15,6 +15,8 @@ STATE = {"order": "o-9", "amount": 50}
 class Provider:
     """A payment provider, and the bookings of a hotel."""
 
+    in_memory = True
+
     def __init__(self):
         payments = self.payments = {}
         self.bookings = {}

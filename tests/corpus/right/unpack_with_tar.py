@@ -13,24 +13,20 @@ from automa.testing import DirectoryWorld
 STATE = {"theme": "night"}
 
 
-class Themes(DirectoryWorld):
-    """The folder of themes, with an archive that was downloaded."""
-
-    def reset(self):
-        super().reset()
-        with tarfile.open(self.path / "night.tar", "w") as archive:
-            for name, text in (("theme.css", b"body { background: black }\n"), ("about.txt", b"Night\n")):
-                member = tarfile.TarInfo(name)
-                member.size = len(text)
-                archive.addfile(member, io.BytesIO(text))
-
-    def snapshot(self):
-        files = [*self.path.glob("*.txt"), *self.path.glob("*/*")]
-        return {str(file.relative_to(self.path)): file.read_text(encoding="utf-8") for file in sorted(files)}
+def archive(files):
+    """Return the archive as it was downloaded."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    return content.getvalue()
 
 
 def make_world():
-    return Themes({"active.txt": "day\n"})
+    files = {"theme.css": b"body { background: black }\n", "about.txt": b"Night\n"}
+    return DirectoryWorld({"active.txt": "day\n", "night.tar": archive(files)})
 
 
 def make_workflow(world):
@@ -38,8 +34,8 @@ def make_workflow(world):
     def unpack(ctx):
         folder = world.path / ctx.shared["theme"]
         folder.mkdir(exist_ok=True)
-        archive = f"{world.path / ctx.shared['theme']}.tar"
-        command = ["tar", "-x", "--no-same-owner", "-f", archive, "-C", str(folder)]
+        file = f"{world.path / ctx.shared['theme']}.tar"
+        command = ["tar", "-x", "--no-same-owner", "-f", file, "-C", str(folder)]
         subprocess.run(command, check=True, timeout=10)
 
     @unpack.undo

@@ -15,6 +15,8 @@ class Conflict(Exception):
 class Cloud:
     """A provider in miniature, whose machines are found by their tag."""
 
+    in_memory = True
+
     def __init__(self):
         self.reset()
 
