@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.status import ExecutionMode
 from automa.testing.exploration import Exploration, Property, Verdict, Violation
-from automa.testing.judging import Blame, blame, changed, unlike
+from automa.testing.judging import Blame, blame, changed, lie, unlike
 from automa.testing.playing import Case, ExplorationError, Played, Player
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Explorer:
         return Case("rollback")
 
     def _faults_of(self, path: str, traits: tuple[str, ...]) -> Iterator[Case]:
-        kinds = ["fail-before", "fail-after", "cancel-before", "cancel-after"]
+        kinds = ["fail-before", "fail-after", "cancel-before", "cancel-after", "cancel-done"]
         kinds += ["suspend-before", "suspend-after"]
         if "retry" in traits:
             kinds.append("retry-after")
@@ -191,8 +191,11 @@ class Explorer:
         if self.reference.outcome != "succeeded":
             return self.reference, self.unclean(self.reference)
         played = self._player.play(case) if case.crashes else self._without_crash(case)
-        if not played.is_complete or not self._is_wrong(case, played):
+        if not played.is_complete:
             return played, None
+        if not self._is_wrong(case, played):
+            lying = lie(played, self.reference)
+            return played, None if lying is None else Found(case, lying, [], played.errors)
         if case.crashes:
             before = self._without_crash(case)
             if (
@@ -232,7 +235,9 @@ class Explorer:
             return "undone" if is_unknown and played.outcome == "undone" else "succeeded"
         if kind in {"rollback", "undo-fails", "abandon"}:
             return "undone"
-        if self._is_past_pivot(case.path):
+        if self._is_past_pivot(case.path) or (
+            case.kind == "cancel-done" and "pivot" in self.reference.traits()[case.path]
+        ):
             return "succeeded"
         if case.crashes and played.outcome == "succeeded":
             is_verified = any(call.role == "verify" for call in played.calls)
@@ -354,7 +359,7 @@ def tests_of(played: Played) -> Iterator[tuple[str, Property]]:
                 yield call.path, Property.UNDO_TOLERATES_NOTHING
         elif is_again and call.role == "run":
             yield call.path, Property.IDEMPOTENT_RUN
-        if call.process and not is_again and call.role != "verify":
+        if call.sitting and not is_again and call.role != "verify":
             yield call.path, Property.STATE_SURVIVES
 
 
@@ -413,11 +418,17 @@ def _is_explained(
 ) -> bool:
     """Whether another violation of the same function explains this one: it shows without a repetition."""
     roles = {found.blame.role for found in group}
+    if broken is Property.UNDO_RESTORES and all(found.case.kind == "abandon" for found in group):
+        return (path, Property.STATE_SURVIVES) in grouped  # what it has noted died with the process
     stronger = {
         Property.IDEMPOTENT_RUN: (Property.STATE_SURVIVES, Property.UNDO_RESTORES),
         Property.IDEMPOTENT_UNDO: (Property.STATE_SURVIVES,),
+        Property.STATE_SURVIVES: (Property.UNDO_RESTORES,),
     }.get(broken, ())
-    return any(roles <= {found.blame.role for found in grouped.get((path, each), ())} for each in stronger)
+    return any(
+        roles <= {found.blame.role for found in grouped.get((path, each), ()) if found.case.kind != "abandon"}
+        for each in stronger
+    )
 
 
 _STORIES = {
@@ -428,6 +439,7 @@ _STORIES = {
     "fail-after": "{} fails after its effect",
     "cancel-before": "the run is interrupted, to be undone, before {}",
     "cancel-after": "the run is interrupted, to be undone, within {}, after its effect",
+    "cancel-done": "the run is interrupted, to be undone, when {} has completed",
     "suspend-before": "the run is interrupted before {}, and resumed",
     "suspend-after": "the run is interrupted within {}, after its effect, and resumed",
     "retry-after": "{} fails once after its effect, and is tried again",

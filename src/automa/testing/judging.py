@@ -86,7 +86,11 @@ def _abandoned_badly(case: Case, played: Played) -> Blame | None:
     restored = not unlike(runs[0].before, undo.after, residue(played)) if has_run else not changed(undo)
     if restored and undo.error is None:
         return None
-    broken = Property.UNDO_RESTORES if has_run else Property.UNDO_TOLERATES_NOTHING
+    broken = {
+        "before-run": Property.UNDO_TOLERATES_NOTHING,
+        "noted-run": Property.UNDO_RESTORES,
+        "after-run": Property.STATE_SURVIVES,
+    }[moment]
     return Blame(path, "undo", broken, _what_of_undo(path, undo, undo.error))
 
 
@@ -103,7 +107,7 @@ def _first_to_differ(played: Played, undisturbed: Played) -> Blame | None:
         reference = usual[call.action]
         if (call.error is None) == (reference.error is None) and not _leaves_otherwise(call, reference):
             continue
-        if not is_again and call.process == 0:
+        if not is_again and call.sitting == 0:
             continue  # the fault itself
         what = f"{call.role} of {call.path} " + (
             f"failed: {call.error}" if call.error and not reference.error else "left another world"
@@ -142,6 +146,22 @@ def _verified_wrongly(played: Played, undisturbed: Played) -> Blame | None:
     return None
 
 
+def lie(played: Played, undisturbed: Played) -> Blame | None:
+    """Return the step whose verify has said what is not true, even where no harm has come of it."""
+    usual = undisturbed.last()
+    for place, call in enumerate(played.calls):
+        run = usual.get((call.path, "run"))
+        if call.role != "verify" or call.said is None or run is None or not changed(run):
+            continue
+        before = [each for each in played.calls[:place] if each.action == (call.path, "run")]
+        if (call.said and not before) or (not call.said and any(each.error is None for each in before)):
+            what = (
+                f"verify of {call.path} said that it was {'' if call.said else 'not '}done, which is not true"
+            )
+            return Blame(call.path, "verify", Property.VERIFY_IS_RIGHT, what)
+    return None
+
+
 def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
     """Yield the steps whose undo does not leave the world as it was before their run."""
     undone = played.last()
@@ -166,6 +186,10 @@ def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
             continue
         was_run_again = sum(call.role == "run" for call in runs) > 1  # it has forgotten what its undo needs
         broken = Property.IDEMPOTENT_RUN if was_run_again else Property.UNDO_RESTORES
+        if last is not None and last.sitting != runs[-1].sitting and not was_run_again:
+            broken = (
+                Property.STATE_SURVIVES
+            )  # unless the undo does not restore the world in one sitting either
         yield Blame(path, "undo", broken, _what_of_undo(path, last, failed))
 
 

@@ -7,7 +7,7 @@ import json
 from automa import Workflow, step
 from automa.testing import DirectoryWorld
 
-BUG = ("raise_limit", "undo_restores")
+BUG = ("raise_limit", "idempotent_run")
 STATE = {"limit": 500}
 
 
