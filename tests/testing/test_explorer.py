@@ -501,6 +501,47 @@ def test_nested_workflows_are_explored_by_path():
     }
 
 
+def test_what_a_prepare_of_the_workflow_leaves_is_the_workflows():
+    """A prepare that changes the world is not undone: the workflow itself is accused."""
+    world = DictWorld()
+
+    def make():
+        return Workflow("w", [put(world, "a")], prepare=lambda: world.data.update(lock=1))
+
+    assert found_by(make, world) == {("w", "undo_restores")}
+
+
+def test_what_is_done_where_the_workflow_is_made_is_the_workflows():
+    """An effect outside of all steps is told as such, and no step is accused."""
+    world = DictWorld({"made": []})
+
+    def make():
+        world.data["made"].append(1)
+        return Workflow("w", [put(world, "a")])
+
+    exploration = explore(make, world, only="success+crash-before-run:a")
+    assert [(each.step, each.kind) for each in exploration.violations] == [("w", "idempotent_run")]
+    assert "where the workflow is made" in exploration.violations[0].story
+
+
+def test_what_is_counted_is_accused_of_all_three():
+    """A step that counts up and down stands neither a repetition nor an undo of nothing."""
+    world = DictWorld({"n": 2})
+
+    def take():
+        world.data["n"] -= 1
+
+    def give():
+        world.data["n"] += 1
+
+    steps = [Step("once", run=take, undo=give), put(world, "b")]
+    assert found_by(lambda: Workflow("w", steps), world) == {
+        ("once", "idempotent_run"),
+        ("once", "idempotent_undo"),
+        ("once", "undo_tolerates_nothing"),
+    }
+
+
 def test_an_exploration_leaves_nothing_behind():
     """After it runs are ordinary runs again, and the world can be used."""
     world = DictWorld()

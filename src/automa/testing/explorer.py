@@ -329,7 +329,8 @@ def explore(  # noqa: PLR0913  # as above
         played_cases.append("success")
     name = getattr(make_workflow, "__name__", "make_workflow")
     remarks = () if unclean is None else ("nothing else was explored: the run does not succeed undisturbed",)
-    violations = _violations(findings, "make_workflow" if name == "<lambda>" else name)
+    name = "make_workflow" if name == "<lambda>" else name
+    violations = _violations(findings, explorer.workflow_id, name)
     return Exploration(
         explorer.workflow_id,
         depth,
@@ -384,11 +385,12 @@ _PRECEDENCE = (
 )
 
 
-def _violations(findings: list[Found], name: str) -> dict[tuple[str, Property], Violation]:
+def _violations(findings: list[Found], workflow_id: str, name: str) -> dict[tuple[str, Property], Violation]:
     """Return the violations, each with the shortest case that shows it."""
     grouped: dict[tuple[str, Property], list[Found]] = {}
     for found in findings:
-        grouped.setdefault((found.blame.path, found.blame.property), []).append(found)
+        step = found.blame.path or workflow_id  # what is done outside of the steps is the workflow's
+        grouped.setdefault((step, found.blame.property), []).append(found)
     violations = {}
     for (path, broken), group in sorted(grouped.items(), key=lambda each: _PRECEDENCE.index(each[0][1])):
         if _is_explained(path, broken, group, grouped):

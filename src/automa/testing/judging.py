@@ -71,7 +71,7 @@ def blame(case: Case, played: Played, undisturbed: Played) -> Blame:
         or _first_to_differ(played, undisturbed)
         or _verified_wrongly(played, undisturbed)
         or next(_not_restored(case, played), None)
-        or _unclear(case, played)
+        or _unclear()
     )
 
 
@@ -164,13 +164,17 @@ def lie(played: Played, undisturbed: Played) -> Blame | None:
 
 def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
     """Yield the steps whose undo does not leave the world as it was before their run."""
+    if played.outcome == "succeeded":
+        return
     undone = played.last()
     kept = residue(played)
     last = undone.get((case.path, "undo"))
     if case.path not in played.traits() and last is not None and (last.error is not None or changed(last)):
         what = _what_of_undo(case.path, last, last.error)
         yield Blame(case.path, "undo", Property.UNDO_TOLERATES_NOTHING, what)
-    for path in reversed(played.traits()):
+    for path in reversed(
+        dict.fromkeys(call.path for call in played.calls if call.role in {"run", "prepare"})
+    ):
         runs = [call for call in played.calls if call.path == path and call.role in {"run", "prepare"}]
         undos = [call for call in played.calls if call.action == (path, "undo")]
         places = [keys for call in (*runs, *undos) for keys in changed(call)]
@@ -217,11 +221,7 @@ def _what_of_undo(path: str, undo: Called | None, failed: str | None) -> str:
     return f"undo of {path} left what its run had done"
 
 
-def _unclear(case: Case, played: Played) -> Blame:
-    """Blame the step that was in flight, where no single call tells."""
-    place = case.crashes[-1] if case.crashes else ""
-    moment, _, path = place.partition(":")
-    path = (path or case.path or next(iter(played.traits()), "")).partition("#")[0]
-    is_undo = "undo" in moment or case.kind == "undo-fails-after"
-    known = Property.IDEMPOTENT_UNDO if is_undo else Property.IDEMPOTENT_RUN
-    return Blame(path, "undo" if is_undo else "run", known, "the world is not as it should be at the end")
+def _unclear() -> Blame:
+    """Blame the workflow itself, where no call of a step tells."""
+    what = "no call of a step tells why: look at what is done elsewhere, where the workflow is made say"
+    return Blame("", "run", Property.IDEMPOTENT_RUN, what)
