@@ -37,3 +37,4 @@ format:
 bench:
 	$(BIN)/python bench/memory.py --write bench/RESULTS.md
 	$(BIN)/python bench/durable.py --write bench/DURABLE.md
+	$(BIN)/python bench/explorer.py --write bench/EXPLORER.md
