@@ -224,7 +224,7 @@ def _users_code(source: str, *, shown: bool) -> Iterator[None]:
     """
     try:
         with (
-            open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123  # it is no path
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
             contextlib.redirect_stdout(sys.stderr if shown else nowhere),
         ):
             yield
