@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from automa.testing import exploration_page
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,6 +45,17 @@ TITLES = {
     Property.STATE_SURVIVES: "state survives a resume",
     Property.VERIFY_IS_RIGHT: "verify is right",
 }
+
+
+HEADS = {
+    Property.IDEMPOTENT_RUN: "run twice",
+    Property.IDEMPOTENT_UNDO: "undo twice",
+    Property.UNDO_RESTORES: "undo restores",
+    Property.UNDO_TOLERATES_NOTHING: "undo nothing",
+    Property.STATE_SURVIVES: "new process",
+    Property.VERIFY_IS_RIGHT: "verify",
+}
+"""The same in a word or two, for the head of a column."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,10 @@ class Verdict:
             return "VIOLATED"
         return "holds" if self.cases else "-"
 
+    def __str__(self) -> str:
+        """Return the word, and in how many cases it holds."""
+        return f"holds ({self.cases})" if self.word == "holds" else self.word
+
 
 @dataclass(frozen=True)
 class Exploration:
@@ -161,6 +178,14 @@ class Exploration:
                 return verdict
         raise KeyError(f"{step}: {kind}")
 
+    @property
+    def by_step(self) -> dict[str, list[Verdict]]:
+        """The verdicts by the path of their step."""
+        found: dict[str, list[Verdict]] = {}
+        for verdict in self.verdicts:
+            found.setdefault(verdict.step, []).append(verdict)
+        return found
+
     def raise_for_violations(self) -> None:
         """Do nothing if all is well.
 
@@ -177,12 +202,12 @@ class Exploration:
         """Yield what was found in lines: a table of the verdicts, then the violations."""
         cases, crashes = _count(len(self.cases), "case"), _count(self.depth, "crash")
         yield f"workflow {self.workflow!r}: {cases}, with up to {crashes} each: {self.headline}"
-        steps = list(dict.fromkeys(verdict.step for verdict in self.verdicts))
-        width = max((len(step) for step in steps), default=0)
-        yield f"  {'':{width}}  {'  '.join(TITLES[each] for each in Property)}"
-        for step in steps:
-            words = [f"{self.verdict(step, each).word:{len(TITLES[each])}}" for each in Property]
-            yield f"  {step:{width}}  {'  '.join(words)}".rstrip()
+        heads = ["", *(HEADS[each] for each in Property)]
+        table = [heads, *([step, *map(str, verdicts)] for step, verdicts in self.by_step.items())]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for row in table:
+            cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+            yield f"  {'  '.join(cells)}".rstrip()
         for remark in self.remarks:
             yield f"  note: {remark}"
         for violation in self.violations:
@@ -218,6 +243,11 @@ class Exploration:
     def to_json(self) -> str:
         """Return it as a JSON document."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def to_html(self) -> str:
+        """Return it as one page that needs nothing else: no script, no style from elsewhere."""
+        heads = {kind.value: (HEADS[kind], TITLES[kind]) for kind in Property}
+        return exploration_page.page(self, next(self.lines()), heads)
 
 
 def _count(number: int, what: str) -> str:

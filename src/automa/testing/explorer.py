@@ -142,6 +142,23 @@ class Explorer:
                     yield deeper[-1]
             level = deeper
 
+    def case(self, text: str) -> Case:
+        """Return the case of an id.
+
+        Raises:
+            ExplorationError: Where there is none: nothing would happen to the run, and it would be judged
+                as if it had.
+        """
+        case = Case.parse(text)
+        known = {Case("success")}
+        if self._way_back().kind == "rollback":
+            known |= {Case("rollback"), *([Case("abandon")] if case.crashes else [])}
+        for path, traits in self.reference.traits().items():
+            known.update(self._faults_of(path, traits))
+        if case.scenario not in known:
+            raise ExplorationError(f"there is no case {text!r} of workflow {self.workflow_id!r}")
+        return case
+
     def _crashes_of_faults(self, path: str, traits: tuple[str, ...]) -> Iterator[Case]:
         """Yield crashes while a step on which a fault has fallen is undone."""
         for case in self._faults_of(path, traits) if "undo" in traits else ():
@@ -208,6 +225,8 @@ class Explorer:
             played = traced if self._is_wrong(case, traced) else played
         wrong = unlike(self._expected(case, played), played.world, self._left(played))
         blamed = blame(case, played, self._undisturbed(case, played))
+        if not blamed.path:  # what is done outside of the steps is the workflow's
+            blamed = blamed._replace(path=self.workflow_id)
         return played, Found(case, blamed, wrong, played.errors)
 
     def _undisturbed(self, case: Case, played: Played) -> Played:
@@ -270,6 +289,7 @@ def explore(  # noqa: PLR0913  # as above
     depth: int = 1,
     process: bool = False,
     only: str | Iterable[str] | None = None,
+    reproduce: Callable[[str], str] | None = None,
 ) -> Exploration:
     """Crash, resume, fail, cancel, repeat and undo a saga in all ways, and tell what its steps do not stand.
 
@@ -288,6 +308,7 @@ def explore(  # noqa: PLR0913  # as above
         process: Whether each process is a real one, which a SIGKILL ends, with a journal on disk. The world
             must be outside of it. It takes about a hundred times as long.
         only: The ids of the cases that are played alone; by default all are.
+        reproduce: Returns the line that plays the case of an id again; by default a call of this function.
 
     Returns:
         A verdict on each step and property, and the violations.
@@ -310,7 +331,9 @@ def explore(  # noqa: PLR0913  # as above
     """
     explorer = Explorer(make_workflow, world, state=state, resources=resources, depth=depth, process=process)
     wanted = (
-        None if only is None else [Case.parse(each) for each in ([only] if isinstance(only, str) else only)]
+        None
+        if only is None
+        else [explorer.case(each) for each in ([only] if isinstance(only, str) else only)]
     )
     findings, tested, played_cases = [], Counter[tuple[str, Property]](), []
     for case in explorer.cases() if wanted is None else wanted:
@@ -330,7 +353,8 @@ def explore(  # noqa: PLR0913  # as above
     name = getattr(make_workflow, "__name__", "make_workflow")
     remarks = () if unclean is None else ("nothing else was explored: the run does not succeed undisturbed",)
     name = "make_workflow" if name == "<lambda>" else name
-    violations = _violations(findings, explorer.workflow_id, name)
+    again = reproduce or (lambda case: f"explore({name}, world, only={case!r})")
+    violations = _violations(findings, again)
     return Exploration(
         explorer.workflow_id,
         depth,
@@ -385,28 +409,33 @@ _PRECEDENCE = (
 )
 
 
-def _violations(findings: list[Found], workflow_id: str, name: str) -> dict[tuple[str, Property], Violation]:
+def _violations(
+    findings: list[Found], reproduce: Callable[[str], str]
+) -> dict[tuple[str, Property], Violation]:
     """Return the violations, each with the shortest case that shows it."""
     grouped: dict[tuple[str, Property], list[Found]] = {}
     for found in findings:
-        step = found.blame.path or workflow_id  # what is done outside of the steps is the workflow's
-        grouped.setdefault((step, found.blame.property), []).append(found)
+        grouped.setdefault((found.blame.path, found.blame.property), []).append(found)
     violations = {}
     for (path, broken), group in sorted(grouped.items(), key=lambda each: _PRECEDENCE.index(each[0][1])):
         if _is_explained(path, broken, group, grouped):
             continue
-        first = min(group, key=_length)
-        case = first.case.id
-        violations[path, broken] = Violation(
-            path,
-            broken,
-            f"{story_of(first.case)}: {first.blame.what}",
-            tuple(first.differences),
-            case,
-            f"explore({name}, world, only={case!r})",
-            len(group),
-        )
+        violations[path, broken] = violation_of(min(group, key=_length), reproduce, len(group))
     return violations
+
+
+def violation_of(found: Found, reproduce: Callable[[str], str], cases: int = 1) -> Violation:
+    """Return what went wrong in a case as a violation, with its story."""
+    case = found.case.id
+    return Violation(
+        found.blame.path,
+        found.blame.property,
+        f"{story_of(found.case)}: {found.blame.what}",
+        tuple(found.differences),
+        case,
+        reproduce(case),
+        cases,
+    )
 
 
 def _length(found: Found) -> tuple[int, bool]:

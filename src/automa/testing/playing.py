@@ -35,6 +35,7 @@ from automa.runtime.sync_driver import Crew, refusal
 from automa.stores.memory import MemoryStore
 from automa.testing.faults import InjectedFault, failing
 from automa.testing.interposing import interposed, role_of
+from automa.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from automa._core.runs import Run
     from automa._core.selection import ErrorSelection
     from automa.testing.worlds import World
-    from automa.workflow import Workflow
 
 RUN_ID = "explored"
 
@@ -401,11 +401,13 @@ class Player:
             ExplorationError: Where it cannot be made.
         """
         try:
-            workflow: Workflow = self._make()
+            workflow = self._make()
         except Exception as error:
             raise ExplorationError(
                 f"the workflow cannot be made: {type(error).__name__}: {text_of(error)}"
             ) from error
+        if not isinstance(workflow, Workflow):
+            raise ExplorationError(f"the workflow cannot be made: that returned a {type(workflow).__name__}")
         return workflow
 
     def play(self, case: Case, *, traced: bool = False) -> Played:
