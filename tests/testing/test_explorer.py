@@ -487,6 +487,29 @@ def test_what_cannot_be_explored_is_refused():
         explore(lambda: Workflow("w", [put(world, "a")]), world, only="success+crash-before-run:zz")
 
 
+async def test_async_steps_are_not_explored_on_a_running_loop():
+    """On a running event loop async steps are refused with a word on what to do; sync ones are explored."""
+    world = DictWorld()
+
+    async def run():
+        world.data["a"] = 1
+
+    def make():
+        return Workflow("w", [Step("a", run=run, undo=lambda: world.data.pop("a", None))])
+
+    with pytest.raises(ExplorationError, match="to_thread"):
+        explore(make, world)
+    assert (await asyncio.to_thread(explore, make, world)).ok
+    assert explore(lambda: Workflow("w", [put(world, "b")]), world).ok
+
+
+def test_a_system_without_forks_is_told(monkeypatch):
+    """Where processes cannot be forked, process=True is refused."""
+    monkeypatch.delattr("os.fork")
+    with pytest.raises(ExplorationError, match=r"os\.fork"):
+        explore(lambda: Workflow("w", [Step("a")]), DirectoryWorld(), process=True)
+
+
 def test_nested_workflows_are_explored_by_path():
     """Steps at any depth have a verdict under their path."""
     world = DictWorld()

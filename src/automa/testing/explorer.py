@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,6 +67,8 @@ class Explorer:
                 f"a {type(world).__name__} lives in the memory of one process: explore it without "
                 "process=True, or use a world outside, a DirectoryWorld or SqliteWorld say"
             )
+        if process and not hasattr(os, "fork"):
+            raise ExplorationError("process=True needs os.fork, which this system does not have")
         self._player = Player(make_workflow, world, state, resources, real=process)
         self._depth = depth
         self._uncrashed: dict[Case, Played] = {}

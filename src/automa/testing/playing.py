@@ -518,6 +518,11 @@ class Player:
         self, process: Process, method: Callable[..., Any], *arguments: Any, **options: Any
     ) -> WorkflowReport:
         process.sitting += 1
+        if self.is_async and asyncio._get_running_loop() is not None:  # noqa: SLF001  # asks without raising
+            raise ExplorationError(
+                "async steps are explored on event loops of their own: explore outside of a running loop, "
+                "with asyncio.to_thread(explore, …) say"
+            )
         try:
             asked = method(*arguments, **options)
             report: WorkflowReport = asyncio.run(asked) if self.is_async else asked
