@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 
 from automa.cli.output import check_output, errors_in_one_line, print_text, write_text
 from automa.cli.targets import load_workflow
-from automa.cli.views import plain
+from automa.plan import Plan
 
 
 class PlanFormat(StrEnum):
@@ -19,6 +20,16 @@ class PlanFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    MERMAID = "mermaid"
+    SVG = "svg"
+
+
+_FORMS: dict[PlanFormat, Callable[[Plan], str]] = {
+    PlanFormat.TEXT: str,
+    PlanFormat.JSON: lambda plan: json.dumps(plan.to_dict(), indent=2),
+    PlanFormat.MERMAID: Plan.to_mermaid,
+    PlanFormat.SVG: Plan.to_svg,
+}
 
 
 def add_plan(app: typer.Typer) -> None:
@@ -41,7 +52,7 @@ def plan(
     with errors_in_one_line():
         check_output(output)
         found = load_workflow(target).plan()
-        text = json.dumps(found.to_dict(), indent=2) if form is PlanFormat.JSON else plain(str(found))
+        text = _FORMS[form](found)
         if output is None:
             print_text(text)
         else:

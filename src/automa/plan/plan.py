@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,17 @@ from automa._core.parallel import ParallelDefinition
 from automa._core.status import RUN, ExecutionMode, Outcome, RollbackMode
 from automa._core.steps import Step
 from automa.errors import UnknownStepError
+from automa.plan.pictures import mermaid, svg
+from automa.plan.text import text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from automa._core.definition import Definition, Entry
+    from automa._core.selection import ErrorSelection
+
+Reached = tuple["PlannedStep", str]
+"""A step that is run, and on what that depends; empty where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class PlannedStep:
         has_run: Whether it does anything.
         has_undo: Whether anything is called to take it back.
         when: Whether it has a condition, and may be skipped.
+        prepare: Whether it has a prepare, which may skip it.
         attempts: How often its run is tried at most.
         timeout: The most seconds that an attempt may take.
         limit: How many branches go on at once at most.
@@ -45,18 +53,47 @@ class PlannedStep:
     has_run: bool = True
     has_undo: bool = True
     when: bool = False
+    prepare: bool = False
     attempts: int = 1
     timeout: float | None = None
     limit: int | None = None
     cancels: bool = False
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether it is a workflow or a parallel step, and fails by a step in it."""
+        return self.kind in {"workflow", "parallel"}
+
+    @property
+    def may_be_skipped(self) -> bool:
+        """Whether its condition, or its prepare, may keep it from being run."""
+        return self.when or self.prepare
+
+    @property
+    def reason(self) -> str:
+        """Why it stays where the run goes back; empty where it is undone."""
+        return "" if self.has_undo else "irreversible" if self.irreversible else "no undo"
+
     def leaves(self) -> Iterator[PlannedStep]:
         """Yield the steps in it that are no workflows, or itself."""
-        if self.kind in {"workflow", "parallel"}:
-            for each in self.steps:
-                yield from each.leaves()
-        else:
-            yield self
+        return (leaf for leaf, _ in self.reached())
+
+    def reached(self, condition: str = "") -> Iterator[Reached]:
+        """Yield its leaves, each with what it depends on that it is run.
+
+        Args:
+            condition: On what depends that it is run itself.
+        """
+        condition = IF_RUN if self.may_be_skipped else condition
+        if not self.is_nested:
+            yield self, IF_BUILT if self.kind == "expand" else condition
+        for each in self.steps:
+            yield from each.reached(condition)
+
+
+IF_RUN = "if it was run"
+IF_BEGUN = "if it was begun"
+IF_BUILT = "what it has built"
 
 
 @dataclass(frozen=True)
@@ -76,21 +113,25 @@ class Fate:
 
 @dataclass(frozen=True)
 class WayBack:
-    """What comes of a run in which a step fails, and all undos go well.
+    """What comes of a run in which a step fails by an error that sends it back, and all undos go well.
 
     Attributes:
         step: The step that fails.
         outcome: How the run ends.
         undone: The steps whose undo is called, in this order.
         stays: The steps that were run and are not undone, the last first, each with its reason.
-        pivot: The point of no return that lies behind, if any: the run is resumed forward.
+        not_run: The steps that are not begun, in order.
+        pivots: The points of no return of which one lies behind: the run is resumed forward.
+        otherwise: What comes of it where none of these was run; None where one certainly was.
     """
 
     step: str
     outcome: Outcome
     undone: tuple[Fate, ...]
     stays: tuple[Fate, ...]
-    pivot: str | None = None
+    not_run: tuple[str, ...] = ()
+    pivots: tuple[str, ...] = ()
+    otherwise: WayBack | None = None
 
 
 @dataclass(frozen=True)
@@ -102,126 +143,145 @@ class Plan:
         mode: What a failed step means for the others.
         rollback_mode: What a failed undo means for the others.
         steps: Its steps in order.
+        rollback_on: Which errors send it back, in words; by any other it halts, with nothing undone.
     """
 
     workflow_id: str
     mode: ExecutionMode
     rollback_mode: RollbackMode
     steps: tuple[PlannedStep, ...]
+    rollback_on: str = "Exception"
+
+    def leaves(self) -> Iterator[PlannedStep]:
+        """Yield the steps, at any depth, that are no workflows: those that can fail themselves."""
+        for step in self.steps:
+            yield from step.leaves()
 
     def if_fails(self, step: str, skipped: Collection[str] = ()) -> WayBack:
         """Return what is undone if the run of a step fails, and what stays.
 
+        Where that depends on whether a pivot was run, which may be skipped, the answer is for the case that
+        it was, and has the other case in ``otherwise``.
+
         Args:
             step: The path of the step.
-            skipped: The paths of steps whose condition is taken to be false.
+            skipped: The paths of steps, or workflows, that are taken to be skipped.
 
         Raises:
             UnknownStepError: Where there is no such step, or it is a workflow, which fails by a step in it.
         """
-        leaves = {leaf.path: leaf for each in self.steps for leaf in each.leaves()}
-        if step not in leaves:
+        if all(leaf.path != step for leaf in self.leaves()):
             raise UnknownStepError(
                 f"workflow {self.workflow_id!r} has no step {step!r} that could fail itself"
             )
-        order = list(leaves)
-        before = [leaves[path] for path in order[: order.index(step)]]
-        pivot = next((each.path for each in before if each.pivot and each.path not in skipped), None)
-        reached = list(self._reached(self.steps, step, gives_up=pivot is None))
-        undone, stays = [], []
-        for leaf, condition in reversed(reached):
-            if leaf.path in skipped:
-                continue
-            reason = self._reason(leaf, pivot)
-            if not reason:
-                undone.append(Fate(leaf.path, "", condition))
-            elif leaf.has_run:
-                stays.append(Fate(leaf.path, reason, condition))
-        outcome = Outcome.FAILED if self.mode is not ExecutionMode.ROLLBACK else Outcome.UNDONE
-        outcome = Outcome.NEEDS_ATTENTION if pivot is not None else outcome
-        return WayBack(step, outcome, tuple(undone), tuple(stays), pivot)
+        before = itertools.takewhile(
+            lambda each: each[0].path != step, self._run_if_fails(step, skipped, gives_up=True)
+        )
+        pivots = [each for each in before if each[0].pivot]
+        certain = [leaf.path for leaf, condition in pivots if not condition]
+        paths = tuple(certain[:1] or [leaf.path for leaf, _ in pivots])
+        way = self._way_back(step, skipped, paths)
+        if certain or not pivots:
+            return way
+        return dataclasses.replace(way, otherwise=self.if_fails(step, {*skipped, *paths}))
 
-    def _reason(self, leaf: PlannedStep, pivot: str | None) -> str:
-        """Return why a step stays; empty where it is undone."""
-        if pivot is not None:
-            return f"past the pivot {pivot}"
-        if self.mode is not ExecutionMode.ROLLBACK:
-            return f"mode {self.mode.value}"
-        if leaf.has_undo:
-            return ""
-        return "irreversible" if leaf.irreversible else "no undo"
+    def _way_back(self, failed: str, skipped: Collection[str], pivots: tuple[str, ...]) -> WayBack:
+        # A branch that stops past a pivot gives up no others: they are wanted when it is resumed.
+        ran = list(self._run_if_fails(failed, skipped, gives_up=not pivots))
+        general, outcome = "", Outcome.UNDONE
+        if pivots:
+            general, outcome = f"past the pivot {' or '.join(pivots)}", Outcome.NEEDS_ATTENTION
+        elif self.mode is not ExecutionMode.ROLLBACK:
+            general, outcome = f"mode {self.mode.value}", Outcome.FAILED
+        fates = [(leaf, Fate(leaf.path, general or leaf.reason, condition)) for leaf, condition in ran[::-1]]
+        reached = {leaf.path for leaf, _ in ran}
+        return WayBack(
+            failed,
+            outcome,
+            tuple(fate for _, fate in fates if not fate.reason),
+            tuple(fate for leaf, fate in fates if fate.reason and leaf.has_run),
+            tuple(leaf.path for leaf in self.leaves() if leaf.path not in reached),
+            pivots,
+        )
 
-    def _reached(
-        self, steps: tuple[PlannedStep, ...], failed: str, *, gives_up: bool
-    ) -> Iterator[tuple[PlannedStep, str]]:
+    def _run_if_fails(self, failed: str, skipped: Collection[str], *, gives_up: bool) -> Iterator[Reached]:
+        """Yield the steps that are run where one fails, but those that are skipped."""
+        return (
+            each
+            for each in self._reached(self.steps, failed, gives_up=gives_up)
+            if not any(each[0].path == path or each[0].path.startswith(f"{path}/") for path in skipped)
+        )
+
+    def _reached(self, steps: tuple[PlannedStep, ...], failed: str, *, gives_up: bool) -> Iterator[Reached]:
         """Yield the steps that are run where one fails, in the order of their list: that of branches too."""
         for step in steps:
-            is_here = any(leaf.path == failed for leaf in step.leaves())
-            if step.kind == "parallel" and is_here:
+            if all(leaf.path != failed for leaf in step.leaves()):
+                yield from step.reached()
+                continue
+            if step.kind == "parallel":
                 yield from self._beside(step, failed, gives_up=gives_up)
-            elif step.kind == "workflow" and is_here:
+            elif step.is_nested:
                 yield from self._reached(step.steps, failed, gives_up=gives_up)
-            else:
-                for leaf in step.leaves():
-                    yield leaf, _condition(leaf)
-            if is_here and self.mode is not ExecutionMode.CONTINUE:
+            else:  # it has failed, so it was run
+                yield step, IF_BUILT if step.kind == "expand" else ""
+            if self.mode is not ExecutionMode.CONTINUE:
                 return
 
-    def _beside(
-        self, parallel: PlannedStep, failed: str, *, gives_up: bool
-    ) -> Iterator[tuple[PlannedStep, str]]:
+    def _beside(self, parallel: PlannedStep, failed: str, *, gives_up: bool) -> Iterator[Reached]:
         """Yield the steps that are run in a parallel step in which one fails."""
-        is_over = False
+        is_over, cancels = False, gives_up and parallel.cancels
+        one_by_one = parallel.limit == 1
         for branch in parallel.steps:
             if any(leaf.path == failed for leaf in branch.leaves()):
                 yield from self._reached((branch,), failed, gives_up=gives_up)
                 is_over = True
-                continue
-            cancels = parallel.cancels and gives_up  # a branch that stops past a pivot gives up no others
-            if cancels and parallel.limit == 1 and is_over:
+            elif cancels and one_by_one and is_over:
                 return
-            for leaf in branch.leaves():
-                yield leaf, "if it was begun" if cancels and parallel.limit != 1 else _condition(leaf)
+            elif cancels and not one_by_one:
+                yield from ((leaf, IF_BEGUN) for leaf in branch.leaves())
+            else:
+                yield from branch.reached()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan as JSON values."""
+        """Return the plan as JSON values, with what comes of the failure of each step."""
         return {
             "workflow": self.workflow_id,
             "mode": self.mode.value,
             "rollback_mode": self.rollback_mode.value,
+            "rollback_on": self.rollback_on,
             "steps": [dataclasses.asdict(step) for step in self.steps],
-            "if_fails": [
-                dataclasses.asdict(self.if_fails(leaf.path)) for each in self.steps for leaf in each.leaves()
-            ],
+            "if_fails": [dataclasses.asdict(self.if_fails(leaf.path)) for leaf in self.leaves()],
         }
 
+    def to_mermaid(self) -> str:
+        """Return the plan as a flowchart of Mermaid: the way forward, and dotted the way back."""
+        return mermaid(self)
+
+    def to_svg(self) -> str:
+        """Return the plan as a picture that needs nothing else: the way forward, and dashed the way back."""
+        return svg(self)
+
     def __str__(self) -> str:
-        lines = [f"workflow {self.workflow_id!r}, mode {self.mode.value}"]
-        for leaf in (leaf for each in self.steps for leaf in each.leaves()):
-            way = self.if_fails(leaf.path)
-            undone = ", ".join(map(_told, way.undone)) or "nothing"
-            stays = ", ".join(map(_told, way.stays))
-            lines.append(
-                f"  if {leaf.path} fails: {way.outcome.value}; undone: {undone}"
-                + (f"; stays: {stays}" if stays else "")
-            )
-        return "\n".join(lines)
-
-
-def _condition(leaf: PlannedStep) -> str:
-    if leaf.kind == "expand":
-        return "what it has built in the run"
-    return "if its condition held" if leaf.when else ""
-
-
-def _told(fate: Fate) -> str:
-    remarks = ", ".join(filter(None, (fate.reason, fate.condition)))
-    return f"{fate.path} ({remarks})" if remarks else fate.path
+        return text(self)
 
 
 def plan_of(definition: Definition) -> Plan:
     """Return the plan of a workflow."""
-    return Plan(definition.id, definition.mode, definition.rollback_mode, _steps_of(definition, ""))
+    return Plan(
+        definition.id,
+        definition.mode,
+        definition.rollback_mode,
+        _steps_of(definition, ""),
+        _selection(definition.rollback_on),
+    )
+
+
+def _selection(errors: ErrorSelection) -> str:
+    """Return in words which errors are meant."""
+    if isinstance(errors, tuple | type):
+        classes = errors if isinstance(errors, tuple) else (errors,)
+        return " or ".join(each.__name__ for each in classes) or "no error"
+    return f"what {getattr(errors, '__qualname__', type(errors).__qualname__)} says"
 
 
 def _steps_of(definition: Definition, prefix: str) -> tuple[PlannedStep, ...]:
@@ -234,7 +294,9 @@ def _step_of(entry: Entry, path: str) -> PlannedStep:
         inner = _steps_of(nested, f"{path}/")
         return PlannedStep(path, "parallel", inner, limit=nested.limit, cancels=nested.cancels)
     if nested is not None:
-        return PlannedStep(path, "workflow", _steps_of(nested, f"{path}/"))
+        return PlannedStep(
+            path, "workflow", _steps_of(nested, f"{path}/"), prepare=nested.prepare is not None
+        )
     if not isinstance(step, Step):  # its own controllers answer for both ways
         return PlannedStep(path, "step")
     is_expand = isinstance(step, Expand)
@@ -246,6 +308,7 @@ def _step_of(entry: Entry, path: str) -> PlannedStep:
         has_run=is_expand or step.function_of(RUN) is not None or type(step).run is not Step.run,
         has_undo=step.has_undo,
         when=step.when_function is not None,
+        prepare=step.prepare_function is not None,
         attempts=1 if step.retry is None else step.retry.attempts,
         timeout=step.timeout,
     )
