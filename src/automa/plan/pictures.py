@@ -108,21 +108,28 @@ def _quoted(text: str) -> str:
 
 _CHARACTER, _LINE, _PAD, _GAP, _LONGEST = 7.5, 18, 12, 34, 48
 _STYLE = """
-    svg { --ink: #1f2328; --soft: #59636e; --box: #f6f8fa; --pivot: #9a6700; --stays: #cf222e;
-      --back: #0969da; --page: #ffffff }
-    @media (prefers-color-scheme: dark) { svg { --ink: #f0f6fc; --soft: #9198a1; --box: #212830;
-      --pivot: #d29922; --stays: #f85149; --back: #4493f8; --page: #0d1117 } }
-    .page { fill: var(--page) }
-    text { font: 12px ui-monospace, monospace; fill: var(--ink) }
-    text.more { fill: var(--soft) }
-    rect.box { fill: var(--box); stroke: var(--soft) }
-    rect.group { fill: none; stroke: var(--soft) }
-    rect.pivot { stroke: var(--pivot); stroke-width: 4 }
-    rect.stays { stroke: var(--stays); stroke-dasharray: 5 3 }
-    .forward { stroke: var(--ink) } .back { stroke: var(--back); stroke-dasharray: 4 3 }
-    .head { fill: var(--ink) } .tail { fill: var(--back) }
-    text.way { fill: var(--back) }
+    .page { fill: #ffffff }
+    text { font: 12px ui-monospace, monospace; fill: #1f2328 }
+    text.more { fill: #59636e }
+    rect.box { fill: #f6f8fa; stroke: #59636e }
+    rect.group { fill: none; stroke: #59636e }
+    rect.pivot { stroke: #9a6700; stroke-width: 4 }
+    rect.stays { stroke: #cf222e; stroke-dasharray: 5 3 }
+    .forward { stroke: #1f2328 } .head { fill: #1f2328 }
+    .back { stroke: #0969da; stroke-dasharray: 4 3 } .tail, text.way { fill: #0969da }
+    @media (prefers-color-scheme: dark) {
+      .page { fill: #0d1117 }
+      text, .head { fill: #f0f6fc }
+      text.more { fill: #9198a1 }
+      rect.box { fill: #212830; stroke: #9198a1 }
+      rect.group { stroke: #9198a1 }
+      rect.pivot { stroke: #d29922 }
+      rect.stays { stroke: #f85149 }
+      .forward { stroke: #f0f6fc }
+      .back { stroke: #4493f8 } .tail, text.way { fill: #4493f8 }
+    }
 """
+"""No variables of CSS: of the programs that draw SVG only browsers know them."""
 
 
 class _Box(NamedTuple):
