@@ -53,6 +53,7 @@ def test_the_public_names_are_frozen():
         "Record",
         "Remaining",
         "RemoteError",
+        "RemoteInterruption",
         "Request",
         "Requested",
         "ResultError",

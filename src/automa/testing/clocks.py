@@ -105,6 +105,8 @@ def _too_late(command: Deliver, limit: Limit, answer: object, late: dict[str, ob
     """Return the answer for a step that took longer than it may."""
     if isinstance(answer, Refused | CutOff | Interrupted):
         return answer
+    if isinstance(answer, Raised) and not isinstance(answer.error, Exception):
+        return answer  # it interrupts the run, however late
     if command.might_block():  # it would have gone on in its thread, and come to its end
         late[command.ctx.path] = answer
         return CutOff(limit.error, is_at_work=True)

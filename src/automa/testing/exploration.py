@@ -82,7 +82,7 @@ class Violation:
         """Return it as JSON values."""
         return {
             "step": self.step,
-            "property": self.kind.value,
+            "kind": self.kind.value,
             "story": self.story,
             "differences": [
                 {"where": each.where, "expected": repr(each.before), "found": repr(each.after)}
@@ -205,7 +205,7 @@ class Exploration:
             "verdicts": [
                 {
                     "step": verdict.step,
-                    "property": verdict.kind.value,
+                    "kind": verdict.kind.value,
                     "verdict": {"VIOLATED": "violated", "-": None}.get(verdict.word, verdict.word),
                     "cases": verdict.cases,
                 }

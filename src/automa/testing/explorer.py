@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.status import ExecutionMode
 from automa.testing.exploration import Exploration, Property, Verdict, Violation
-from automa.testing.judging import Blame, blame, changed, unlike
+from automa.testing.judging import Blame, blame, changed, lie, unlike
 from automa.testing.playing import Case, ExplorationError, Played, Player
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ class Explorer:
         bases = (Case("success"), back)
         level = [Case(base.kind, base.path, (point,)) for base in bases for point in self._points(base)]
         yield from level
+        if back.kind == "rollback":
+            yield from (Case("abandon", "", (point,)) for point in self.reference.points)
         for path, traits in self.reference.traits().items():
             yield from self._crashes_of_faults(path, traits)
         for _ in range(self._depth - 1):
@@ -157,7 +159,7 @@ class Explorer:
         return Case("rollback")
 
     def _faults_of(self, path: str, traits: tuple[str, ...]) -> Iterator[Case]:
-        kinds = ["fail-before", "fail-after", "cancel-before", "cancel-after"]
+        kinds = ["fail-before", "fail-after", "cancel-before", "cancel-after", "cancel-done"]
         kinds += ["suspend-before", "suspend-after"]
         if "retry" in traits:
             kinds.append("retry-after")
@@ -178,7 +180,7 @@ class Explorer:
 
     def _without_crash(self, case: Case) -> Played:
         scenario = case.scenario
-        if scenario == Case("success"):
+        if scenario.kind in {"success", "abandon"}:
             return self.reference
         if scenario not in self._uncrashed:
             self._uncrashed[scenario] = self._player.play(scenario, traced=True)
@@ -189,8 +191,11 @@ class Explorer:
         if self.reference.outcome != "succeeded":
             return self.reference, self.unclean(self.reference)
         played = self._player.play(case) if case.crashes else self._without_crash(case)
-        if not played.is_complete or not self._is_wrong(case, played):
+        if not played.is_complete:
             return played, None
+        if not self._is_wrong(case, played):
+            lying = lie(played, self.reference)
+            return played, None if lying is None else Found(case, lying, [], played.errors)
         if case.crashes:
             before = self._without_crash(case)
             if (
@@ -202,15 +207,14 @@ class Explorer:
             traced = self._player.play(case, traced=True)
             played = traced if self._is_wrong(case, traced) else played
         wrong = unlike(self._expected(case, played), played.world, self._left(played))
-        blamed = blame(case, played, self._undisturbed(case))
+        blamed = blame(case, played, self._undisturbed(case, played))
         return played, Found(case, blamed, wrong, played.errors)
 
-    def _undisturbed(self, case: Case) -> Played:
+    def _undisturbed(self, case: Case, played: Played) -> Played:
         """Return the run with which a case is compared, call by call."""
-        kind = case.kind.rpartition("-")[0]
-        if kind in {"retry", "suspend"}:
+        if self._wanted(case, played) == "succeeded":
             return self.reference
-        if kind == "undo-fails":
+        if (case.kind.rpartition("-")[0] or case.kind) in {"undo-fails", "abandon"}:
             return self._without_crash(self._way_back())
         return self._without_crash(case)
 
@@ -229,9 +233,11 @@ class Explorer:
         if kind in {"success", "retry", "suspend"}:
             is_unknown = any(call.role == "verify" for call in played.calls)
             return "undone" if is_unknown and played.outcome == "undone" else "succeeded"
-        if kind in {"rollback", "undo-fails"}:
+        if kind in {"rollback", "undo-fails", "abandon"}:
             return "undone"
-        if self._is_past_pivot(case.path):
+        if self._is_past_pivot(case.path) or (
+            case.kind == "cancel-done" and "pivot" in self.reference.traits()[case.path]
+        ):
             return "succeeded"
         if case.crashes and played.outcome == "succeeded":
             is_verified = any(call.role == "verify" for call in played.calls)
@@ -323,7 +329,8 @@ def explore(  # noqa: PLR0913  # as above
         played_cases.append("success")
     name = getattr(make_workflow, "__name__", "make_workflow")
     remarks = () if unclean is None else ("nothing else was explored: the run does not succeed undisturbed",)
-    violations = _violations(findings, "make_workflow" if name == "<lambda>" else name)
+    name = "make_workflow" if name == "<lambda>" else name
+    violations = _violations(findings, explorer.workflow_id, name)
     return Exploration(
         explorer.workflow_id,
         depth,
@@ -353,7 +360,7 @@ def tests_of(played: Played) -> Iterator[tuple[str, Property]]:
                 yield call.path, Property.UNDO_TOLERATES_NOTHING
         elif is_again and call.role == "run":
             yield call.path, Property.IDEMPOTENT_RUN
-        if call.process and not is_again and call.role != "verify":
+        if call.sitting and not is_again and call.role != "verify":
             yield call.path, Property.STATE_SURVIVES
 
 
@@ -378,11 +385,12 @@ _PRECEDENCE = (
 )
 
 
-def _violations(findings: list[Found], name: str) -> dict[tuple[str, Property], Violation]:
+def _violations(findings: list[Found], workflow_id: str, name: str) -> dict[tuple[str, Property], Violation]:
     """Return the violations, each with the shortest case that shows it."""
     grouped: dict[tuple[str, Property], list[Found]] = {}
     for found in findings:
-        grouped.setdefault((found.blame.path, found.blame.property), []).append(found)
+        step = found.blame.path or workflow_id  # what is done outside of the steps is the workflow's
+        grouped.setdefault((step, found.blame.property), []).append(found)
     violations = {}
     for (path, broken), group in sorted(grouped.items(), key=lambda each: _PRECEDENCE.index(each[0][1])):
         if _is_explained(path, broken, group, grouped):
@@ -412,20 +420,28 @@ def _is_explained(
 ) -> bool:
     """Whether another violation of the same function explains this one: it shows without a repetition."""
     roles = {found.blame.role for found in group}
+    if broken is Property.UNDO_RESTORES and all(found.case.kind == "abandon" for found in group):
+        return (path, Property.STATE_SURVIVES) in grouped  # what it has noted died with the process
     stronger = {
         Property.IDEMPOTENT_RUN: (Property.STATE_SURVIVES, Property.UNDO_RESTORES),
         Property.IDEMPOTENT_UNDO: (Property.STATE_SURVIVES,),
+        Property.STATE_SURVIVES: (Property.UNDO_RESTORES,),
     }.get(broken, ())
-    return any(roles <= {found.blame.role for found in grouped.get((path, each), ())} for each in stronger)
+    return any(
+        roles <= {found.blame.role for found in grouped.get((path, each), ()) if found.case.kind != "abandon"}
+        for each in stronger
+    )
 
 
 _STORIES = {
     "success": "",
+    "abandon": "",
     "rollback": "a run that has succeeded is undone",
     "fail-before": "{} fails before its effect",
     "fail-after": "{} fails after its effect",
     "cancel-before": "the run is interrupted, to be undone, before {}",
     "cancel-after": "the run is interrupted, to be undone, within {}, after its effect",
+    "cancel-done": "the run is interrupted, to be undone, when {} has completed",
     "suspend-before": "the run is interrupted before {}, and resumed",
     "suspend-after": "the run is interrupted within {}, after its effect, and resumed",
     "retry-after": "{} fails once after its effect, and is tried again",
@@ -446,12 +462,13 @@ def story_of(case: Case) -> str:
             {
                 "before": f"crash before the {role} of {path}",
                 "after": f"crash after the effect of the {role} of {path}, before its record",
+                "noted": f"crash within the {role} of {path}, after an effect that it has recorded",
                 "recorded": f"crash after the record of the {role} of {path}" if role else "crash",
                 "ended": "crash at the end",
             }[when]
         )
     if case.crashes:
-        told.append("resumed")
+        told.append("rolled back" if case.kind == "abandon" else "resumed")
     return "; ".join(told)
 
 

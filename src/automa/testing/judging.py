@@ -67,11 +67,31 @@ def blame(case: Case, played: Played, undisturbed: Played) -> Blame:
         undisturbed: What comes of it without crashes (a fault that befalls it once is left out too), traced.
     """
     return (
-        _first_to_differ(played, undisturbed)
+        _abandoned_badly(case, played)
+        or _first_to_differ(played, undisturbed)
         or _verified_wrongly(played, undisturbed)
         or next(_not_restored(case, played), None)
-        or _unclear(case, played)
+        or _unclear()
     )
+
+
+def _abandoned_badly(case: Case, played: Played) -> Blame | None:
+    """Return the step that was at work when the process died, where its undo does not stand that."""
+    moment, _, path = case.crashes[0].partition("#")[0].partition(":") if case.crashes else ("", "", "")
+    undo = played.last().get((path, "undo"))
+    if case.kind != "abandon" or undo is None or moment not in {"before-run", "after-run", "noted-run"}:
+        return None
+    has_run = moment != "before-run"
+    runs = [call for call in played.calls if call.path == path and call.role in {"run", "prepare"}]
+    restored = not unlike(runs[0].before, undo.after, residue(played)) if has_run else not changed(undo)
+    if restored and undo.error is None:
+        return None
+    broken = {
+        "before-run": Property.UNDO_TOLERATES_NOTHING,
+        "noted-run": Property.UNDO_RESTORES,
+        "after-run": Property.STATE_SURVIVES,
+    }[moment]
+    return Blame(path, "undo", broken, _what_of_undo(path, undo, undo.error))
 
 
 def _first_to_differ(played: Played, undisturbed: Played) -> Blame | None:
@@ -87,7 +107,7 @@ def _first_to_differ(played: Played, undisturbed: Played) -> Blame | None:
         reference = usual[call.action]
         if (call.error is None) == (reference.error is None) and not _leaves_otherwise(call, reference):
             continue
-        if not is_again and call.process == 0:
+        if not is_again and call.sitting == 0:
             continue  # the fault itself
         what = f"{call.role} of {call.path} " + (
             f"failed: {call.error}" if call.error and not reference.error else "left another world"
@@ -126,15 +146,35 @@ def _verified_wrongly(played: Played, undisturbed: Played) -> Blame | None:
     return None
 
 
+def lie(played: Played, undisturbed: Played) -> Blame | None:
+    """Return the step whose verify has said what is not true, even where no harm has come of it."""
+    usual = undisturbed.last()
+    for place, call in enumerate(played.calls):
+        run = usual.get((call.path, "run"))
+        if call.role != "verify" or call.said is None or run is None or not changed(run):
+            continue
+        before = [each for each in played.calls[:place] if each.action == (call.path, "run")]
+        if (call.said and not before) or (not call.said and any(each.error is None for each in before)):
+            what = (
+                f"verify of {call.path} said that it was {'' if call.said else 'not '}done, which is not true"
+            )
+            return Blame(call.path, "verify", Property.VERIFY_IS_RIGHT, what)
+    return None
+
+
 def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
     """Yield the steps whose undo does not leave the world as it was before their run."""
+    if played.outcome == "succeeded":
+        return
     undone = played.last()
     kept = residue(played)
     last = undone.get((case.path, "undo"))
     if case.path not in played.traits() and last is not None and (last.error is not None or changed(last)):
         what = _what_of_undo(case.path, last, last.error)
         yield Blame(case.path, "undo", Property.UNDO_TOLERATES_NOTHING, what)
-    for path in reversed(played.traits()):
+    for path in reversed(
+        dict.fromkeys(call.path for call in played.calls if call.role in {"run", "prepare"})
+    ):
         runs = [call for call in played.calls if call.path == path and call.role in {"run", "prepare"}]
         undos = [call for call in played.calls if call.action == (path, "undo")]
         places = [keys for call in (*runs, *undos) for keys in changed(call)]
@@ -150,6 +190,10 @@ def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
             continue
         was_run_again = sum(call.role == "run" for call in runs) > 1  # it has forgotten what its undo needs
         broken = Property.IDEMPOTENT_RUN if was_run_again else Property.UNDO_RESTORES
+        if last is not None and last.sitting != runs[-1].sitting and not was_run_again:
+            broken = (
+                Property.STATE_SURVIVES
+            )  # unless the undo does not restore the world in one sitting either
         yield Blame(path, "undo", broken, _what_of_undo(path, last, failed))
 
 
@@ -177,11 +221,7 @@ def _what_of_undo(path: str, undo: Called | None, failed: str | None) -> str:
     return f"undo of {path} left what its run had done"
 
 
-def _unclear(case: Case, played: Played) -> Blame:
-    """Blame the step that was in flight, where no single call tells."""
-    place = case.crashes[-1] if case.crashes else ""
-    moment, _, path = place.partition(":")
-    path = (path or case.path or next(iter(played.traits()), "")).partition("#")[0]
-    is_undo = "undo" in moment or case.kind == "undo-fails-after"
-    known = Property.IDEMPOTENT_UNDO if is_undo else Property.IDEMPOTENT_RUN
-    return Blame(path, "undo" if is_undo else "run", known, "the world is not as it should be at the end")
+def _unclear() -> Blame:
+    """Blame the workflow itself, where no call of a step tells."""
+    what = "no call of a step tells why: look at what is done elsewhere, where the workflow is made say"
+    return Blame("", "run", Property.IDEMPOTENT_RUN, what)

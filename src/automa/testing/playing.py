@@ -11,7 +11,7 @@ import signal
 import tempfile
 import traceback
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from automa._core.commands import (
@@ -28,9 +28,9 @@ from automa._core.commands import (
 )
 from automa._core.events import Handoff
 from automa._core.records import Answered, Ended, Started
-from automa._core.status import ROLLBACK, Outcome
+from automa._core.status import ROLLBACK, Action, Outcome
 from automa._core.steps import Step
-from automa.errors import AutomaError, GiveUp, StepTimeout, text_of
+from automa.errors import AutomaError, GiveUp, JournalError, StepTimeout, text_of
 from automa.runtime.sync_driver import Crew, refusal
 from automa.stores.memory import MemoryStore
 from automa.testing.faults import InjectedFault, failing
@@ -39,9 +39,9 @@ from automa.testing.interposing import interposed, role_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from automa._core.commands import Command
+    from automa._core.commands import Branch, Command
     from automa._core.protocols import Store
-    from automa._core.records import Record
+    from automa._core.records import Effect, Record
     from automa._core.reports import WorkflowReport
     from automa._core.runs import Run
     from automa._core.selection import ErrorSelection
@@ -102,22 +102,24 @@ class Called:
     """A call of a function of a step.
 
     Attributes:
-        process: The number of the process in which it was, from 0.
+        sitting: In which sitting it was, from 0: what is kept on objects does not outlive one.
         path: The path of the step.
         role: ``run``, ``undo``, ``prepare`` or ``verify``.
         traits: What else there is to the step.
         error: What it raised, or None.
         before: The world before it, where it was looked at.
         after: The world after it.
+        said: What a verify has answered.
     """
 
-    process: int
+    sitting: int
     path: str
     role: str
     traits: tuple[str, ...]
     error: str | None
     before: Any = None
     after: Any = None
+    said: bool | None = None
 
     @property
     def action(self) -> tuple[str, str]:
@@ -167,6 +169,7 @@ class Process:
         die: Ends it.
 
     Attributes:
+        sitting: How often the run was started, resumed or rolled back before, in all processes.
         rollback_on: Which errors send the run back.
         calls: The calls that it has made.
         points: The crash points that it has passed.
@@ -178,14 +181,20 @@ class Process:
     look: Callable[[], Any] | None
     is_done: bool
     die: Callable[[], NoReturn]
+    sitting: int = -1
     rollback_on: ErrorSelection = Exception
     calls: list[Called] = field(default_factory=list)
     points: list[str] = field(default_factory=list)
     _effect: str | None = None
     _late: dict[str, Deliver] = field(default_factory=dict)
+    _watched: set[str] = field(default_factory=set)
+    _is_dead: bool = False
 
     def handle(self, command: Command, run: Run) -> Generator[Command, Any, Any]:
         """Carry out a command of the walk, with all that is done to it."""
+        if self._is_dead:  # it died within a step, which cannot be stopped at once
+            raise Died
+        self._watch_notes(run)
         if isinstance(command, Deliver):
             return (yield from self._deliver(command))
         if isinstance(command, Append):
@@ -212,7 +221,21 @@ class Process:
         name = f"{point}#{times + 1}" if times else point
         self.points.append(name)
         if name == self.crash:
+            self._is_dead = True
             self.die()
+
+    def _watch_notes(self, run: Run) -> None:
+        """Pass a crash point whenever a step has noted an effect, in the middle of its work."""
+        if run.run_id in self._watched:  # a branch has what its run has
+            return
+        self._watched.add(run.run_id)
+        record = run.record_at_once
+
+        def record_and_pass(effect: Effect) -> None:
+            record(effect)
+            self._pass(f"noted-{_ROLES.get(effect.action, effect.action)}:{effect.path}")
+
+        run.record_at_once = record_and_pass
 
     def _deliver(self, command: Deliver) -> Generator[Command, Any, Any]:
         role = role_of(command)
@@ -229,40 +252,44 @@ class Process:
             self._late[command.ctx.path] = command
             return CutOff(StepTimeout("it took too long"), is_at_work=True)
         answer = None if moment == "before" else (yield from self._call(command, role))
+        if moment == "done":
+            return Interrupted(Cancellation("interrupted"), answer)
         return _fault(kind, command, answer, self.rollback_on)
 
     def _call(self, command: Deliver, role: str) -> Generator[Command, Any, Any]:
         path = command.ctx.path
         before = None if self.look is None else self.look()
+        called = Called(
+            self.sitting, path, role, _traits(command.ctx.step), "it did not return", before, before
+        )
+        place = len(self.calls)
+        self.calls.append(called)
         answer = yield command
         if isinstance(answer, Refused):
+            del self.calls[place]
             return answer
         if role != "verify":
             self._effect = f"{role}:{path}"
         error = _error_in(answer)
-        self.calls.append(
-            Called(
-                self.number,
-                path,
-                role,
-                _traits(command.ctx.step),
-                None if error is None else f"{type(error).__name__}: {text_of(error)}",
-                before,
-                None if self.look is None else self.look(),
-            )
-        )
+        text = None if error is None else f"{type(error).__name__}: {text_of(error)}"
+        after = None if self.look is None else self.look()
+        said = answer if role == "verify" and isinstance(answer, bool) else None
+        self.calls[place] = replace(called, error=text, after=after, said=said)
         return answer
+
+
+_ROLES: dict[str, str] = {Action.ROLLBACK.value: "undo"}
+"""What the functions of a step are called that carry out an action, where it is not the same."""
 
 
 def _point_after(records: list[Record]) -> str:
     """Return the name of the moment after a write."""
     for record in reversed(records):
         if isinstance(record, Started):
-            role = {"rollback": "undo"}.get(record.action.value, record.action.value)
-            return f"before-{role}:{record.path}"
+            return f"before-{_ROLES.get(record.action, record.action)}:{record.path}"
         if isinstance(record, Answered):
-            role = {"rollback": "undo"}.get(record.report.action.value, record.report.action.value)
-            return f"recorded-{role}:{record.path}"
+            action = record.report.action
+            return f"recorded-{_ROLES.get(action, action)}:{record.path}"
         if isinstance(record, Ended):
             return "ended"
     return "recorded"
@@ -319,23 +346,24 @@ def _traits(step: Any) -> tuple[str, ...]:
 
 
 def _in_step(fork: Fork) -> Generator[Command, Any, list[object]]:
-    """Carry out branches in step with one another, a command each: their effects are in flight together."""
+    """Carry out branches in turns, up to a write each: the effects of all are in flight together."""
     crew = Crew(fork)
-    at_work: list[tuple[int, Any, object]] = []
+    at_work: list[tuple[int, Branch, Command | None]] = []
     while True:
         while len(at_work) < crew.workers and (taken := crew.take()) is not None:
             at_work.append((*taken, None))
         if not at_work:
             return crew.ends
-        going_on = []
-        for index, branch, answer in at_work:
+        going_on: list[tuple[int, Branch, Command | None]] = []
+        for index, branch, write in at_work:
             try:
-                command = branch.walk.send(answer)
+                command = branch.walk.send(None if write is None else (yield write))
+                while isinstance(command, Deliver):
+                    command = branch.walk.send(refusal(branch.run, command) or (yield command))
             except StopIteration as stop:
                 crew.ended(index, stop.value)
                 continue
-            refused = refusal(branch.run, command) if isinstance(command, Deliver) else None
-            going_on.append((index, branch, refused or (yield command)))
+            going_on.append((index, branch, command))  # what it has done is written in its next turn
         at_work = going_on
 
 
@@ -400,13 +428,13 @@ class Player:
         return played
 
     def _play(self, case: Case, traced: bool, store: Store | str) -> Played:  # noqa: FBT001  # passed on
-        played, is_done = Played(), False
+        played, is_done, sitting = Played(), False, -1
         for number, crash in enumerate([*case.crashes, None]):
             look = self._world.snapshot if traced else None
-            process = Process(case, number, crash, look, is_done, _die)
+            process = Process(case, number, crash, look, is_done, _die, sitting)
             found = self._in_child(process, store) if self._real else self._live(process, store)
             played.calls += process.calls
-            played.points, is_done = process.points, process.is_done
+            played.points, is_done, sitting = process.points, process.is_done, process.sitting
             if crash is not None and found is not None:  # it did not come to that point
                 played.is_complete = False
                 return played
@@ -432,6 +460,7 @@ class Player:
         try:
             if process.number == 0:
                 report = self._ask(
+                    process,
                     workflow.start_async if self.is_async else workflow.start,
                     state,
                     run_id=RUN_ID,
@@ -439,13 +468,14 @@ class Player:
                     resources=resources,
                     on_cancel=on_cancel,
                 )
+            elif process.case.kind == "abandon":
+                report = self._roll_back(process, workflow, store, resources)
             else:
-                report = self._resume(workflow, store, state, resources, on_cancel)
+                report = self._resume(process, workflow, store, state, resources, on_cancel)
         except Cancellation:
-            report = self._resume(workflow, store, state, resources, on_cancel)
+            report = self._resume(process, workflow, store, state, resources, on_cancel)
         if process.case.kind in {"rollback", "undo-fails-after"} and report.outcome is Outcome.SUCCEEDED:
-            ask = workflow.rollback_async if self.is_async else workflow.rollback
-            report = self._ask(ask, RUN_ID, store, resources=resources)
+            report = self._roll_back(process, workflow, store, resources)
         if report.outcome is Outcome.NEEDS_ATTENTION and process.case.path:
             report = self._attend(process, workflow, store, resources, report)
         errors = [error for error in (report.error, *report.rollback_errors) if error is not None]
@@ -459,23 +489,41 @@ class Player:
         process.is_done = True
         if process.case.kind == "undo-fails-after":
             ask = workflow.retry_undo_async if self.is_async else workflow.retry_undo
-            return self._ask(ask, RUN_ID, process.case.path, store, resources=resources)
+            return self._ask(process, ask, RUN_ID, process.case.path, store, resources=resources)
         if report.rollback_errors:
             return report
-        return self._resume(workflow, store, {}, resources, "suspend")  # it stands past its pivot
+        return self._resume(process, workflow, store, {}, resources, "suspend")  # it stands past its pivot
 
-    def _resume(
-        self, workflow: Workflow, store: Store | str, state: Any, resources: Any, on_cancel: str
+    def _roll_back(
+        self, process: Process, workflow: Workflow, store: Store | str, resources: Any
+    ) -> WorkflowReport:
+        ask = workflow.rollback_async if self.is_async else workflow.rollback
+        return self._ask(process, ask, RUN_ID, store, resources=resources)
+
+    def _resume(  # noqa: PLR0913, PLR0917  # as in `Workflow.resume`
+        self,
+        process: Process,
+        workflow: Workflow,
+        store: Store | str,
+        state: Any,
+        resources: Any,
+        on_cancel: str,
     ) -> WorkflowReport:
         ask = workflow.resume_async if self.is_async else workflow.resume
-        return self._ask(ask, RUN_ID, store, state=state, resources=resources, on_cancel=on_cancel)
+        return self._ask(process, ask, RUN_ID, store, state=state, resources=resources, on_cancel=on_cancel)
 
-    def _ask(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> WorkflowReport:
-        if not self.is_async:
-            report: WorkflowReport = method(*arguments, **options)
-            return report
-        finished: WorkflowReport = asyncio.run(method(*arguments, **options))
-        return finished
+    def _ask(
+        self, process: Process, method: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> WorkflowReport:
+        process.sitting += 1
+        try:
+            asked = method(*arguments, **options)
+            report: WorkflowReport = asyncio.run(asked) if self.is_async else asked
+        except JournalError as error:  # its ids differ, say
+            raise ExplorationError(
+                f"make_workflow does not make the same workflow each time: {error}"
+            ) from error
+        return report
 
     def _in_child(self, process: Process, store: Store | str) -> tuple[str, list[str]] | None:
         """Live a process of its own, a fork of this one; a crash is a SIGKILL."""
@@ -496,7 +544,7 @@ class Player:
         if not told:
             raise ExplorationError("a process that carried the run on ended without a word")
         process.calls = [Called(**{**call, "traits": tuple(call["traits"])}) for call in told["calls"]]
-        process.points, process.is_done = told["points"], told["is_done"]
+        process.points, process.is_done, process.sitting = told["points"], told["is_done"], told["sitting"]
         return None if told["ended"] is None else (told["ended"][0], told["ended"][1])
 
 
@@ -506,6 +554,7 @@ def _be_child(player: Player, process: Process, store: Store | str, writer: int)
     def tell(ended: tuple[str, list[str]] | None) -> None:
         calls = [asdict(call) for call in process.calls]
         told = {"calls": calls, "points": process.points, "is_done": process.is_done, "ended": ended}
+        told["sitting"] = process.sitting
         _write_all(writer, json.dumps(told, default=repr).encode())
 
     def die() -> NoReturn:

@@ -175,7 +175,7 @@ class SqliteWorld:
         if self.path.exists():
             raise ValueError(f"{self.path} is there already, and a reset deletes all that is in it")
         with contextlib.closing(sqlite3.connect(":memory:")) as beginning:
-            beginning.executescript(schema)
+            beginning.executescript(schema or "VACUUM")  # one that was never written to cannot be kept
             self._beginning: bytes = beginning.serialize()
         self.reset()
 
