@@ -29,6 +29,7 @@ from automa.cli.options import (
     say_how_to_go_on,
 )
 from automa.cli.output import ReportFormat, check_output, errors_in_one_line, print_report, say, write_text
+from automa.cli.planning import add_plan
 from automa.cli.targets import load_workflow
 from automa.cli.watching import view_of, watch
 from automa.conformance import run_fixtures, summary
@@ -156,6 +157,7 @@ def _suspends(on_cancel: OnCancel | None, url: str | None) -> bool:
 
 operate(app)
 app.command()(explore)
+add_plan(app)
 
 
 @app.command()
