@@ -137,8 +137,7 @@ def _play(explorer: Explorer, case: Case, node: str) -> None:
     if not played.is_complete:
         pytest.skip("the run does not come to its crash any more")
     if found is not None:
-        step = found.blame.path or explorer.workflow_id
-        violation = violation_of(step, found, lambda _: f"pytest {shlex.quote(node)}")
+        violation = violation_of(found, lambda _: f"pytest {shlex.quote(node)}")
         pytest.fail(str(violation), pytrace=False)
 
 

@@ -115,7 +115,8 @@ class Explorer:
         """Return what is wrong where a step leaves what is not JSON in the state or as its result."""
         if not any(error.startswith(("StateError", "ResultError")) for error in played.errors):
             return None
-        path = next((call.path for call in reversed(played.calls) if call.role in {"run", "prepare"}), "")
+        called = (call.path for call in reversed(played.calls) if call.role in {"run", "prepare"})
+        path = next(called, "") or self.workflow_id
         return Found(Case("success"), Blame(path, "run", Property.STATE_SURVIVES, played.errors[0]), [], [])
 
     @property
