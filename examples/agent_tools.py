@@ -65,7 +65,7 @@ def step_of(number: int, call: dict[str, Any]) -> Step:
     """Make a step of a call that a model asks for."""
     tool, undo = TOOLS[call["tool"]]
 
-    def run(ctx: Context) -> str:
+    def run(ctx: Context) -> str:  # automa: ignore[SAGA001] the model decides in which order
         ref = tool(ctx.local["key"], call)
         ctx.record_effect(call["tool"], ref, price=call["price"])
         ctx.shared["left"] -= call["price"]

@@ -37,7 +37,7 @@ def approve(ctx: Context) -> dict[str, Any]:
     return {"by": "Ada"}
 
 
-@step(irreversible=True)
+@step(irreversible=True)  # automa: ignore[SAGA002] the run is to stop here, and to be resumed
 def announce(ctx: Context) -> None:
     """Send a letter; a letter that is sent cannot be taken back."""
     if not mail["up"]:

@@ -14,6 +14,7 @@ import automa.errors
 import automa.observe
 import automa.operations
 import automa.plan
+import automa.plan.lint
 import automa.stores
 import automa.testing
 import automa.wire.v0
@@ -115,6 +116,7 @@ def test_every_public_name_is_in_the_reference():
         automa.observe,
         automa.operations,
         automa.plan,
+        automa.plan.lint,
         automa.stores,
         automa.testing,
         automa.wire.v0,

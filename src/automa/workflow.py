@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from automa._core.records import Record
     from automa._core.reports import WorkflowReport
     from automa._core.selection import ErrorSelection
+    from automa.plan.lint import Finding
     from automa.plan.plan import Plan
 
     StoreLike = str | Store
@@ -468,6 +469,25 @@ class Workflow:
         return await _drive_async(
             self._requested(run_id, store, Request.MARK_UNDONE, step, note, resources, observers)
         )
+
+    def lint(self, *, ignore: Mapping[str, str] | None = None) -> list[Finding]:
+        """Return what is likely to go wrong in it, told by its steps and the source of their functions.
+
+        Nothing is run. What cannot be told for sure is not told. A comment ``# automa: ignore[SAGA003] why``
+        at a step's function, or where the step is made, silences a rule for it.
+
+        Args:
+            ignore: Reasons to pass over findings, by the code of the rule, or ``PATH/CODE`` for one step.
+
+        Example:
+            >>> from automa import Step, Workflow
+            >>> slow = Step("slow", run=lambda: "done", timeout=90)
+            >>> [finding.code for finding in Workflow("w", [slow], deadline=60).lint()]
+            ['SAGA008']
+        """
+        from automa.plan.lint import lint  # noqa: PLC0415  # few need it
+
+        return lint(self._definition, ignore)
 
     def end(self) -> None:
         """Clean up when no more runs are to come (seed: End); a subclass may add to it.

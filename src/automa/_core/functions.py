@@ -49,11 +49,16 @@ class StepFunction(NamedTuple):
         call: Calls it with the step and the context.
         is_async: Whether it gives an awaitable, as far as can be told without calling it.
         name: What it is called, for messages.
+        function: What the user gave, for those who read it; of a method of the step itself, the function
+            behind it.
+        is_method: Whether it is a method of the step itself.
     """
 
     call: Callable[[Step, Context], Any]
     is_async: bool
     name: str = ""
+    function: Any = None
+    is_method: bool = False
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -96,10 +101,11 @@ def step_function(function: object, owner: Any, role: str) -> StepFunction:
     name = getattr(function, "__name__", "")
     if getattr(function, "__self__", None) is owner:
         method = function.__func__  # type: ignore[attr-defined]  # a bound method has one
-        return StepFunction(method if takes_context else lambda step, _ctx: method(step), is_async, name)
+        call = method if takes_context else lambda step, _ctx: method(step)
+        return StepFunction(call, is_async, name, method, is_method=True)
     if takes_context:
-        return StepFunction(lambda _step, ctx: function(ctx), is_async, name)
-    return StepFunction(lambda _step, _ctx: function(), is_async, name)
+        return StepFunction(lambda _step, ctx: function(ctx), is_async, name, function)
+    return StepFunction(lambda _step, _ctx: function(), is_async, name, function)
 
 
 def _innermost(function: Any) -> Any:

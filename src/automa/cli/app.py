@@ -15,6 +15,7 @@ import automa
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.exploring import explore
+from automa.cli.linting import add_lint
 from automa.cli.operating import operate
 from automa.cli.options import (
     DeadlineOption,
@@ -158,6 +159,7 @@ def _suspends(on_cancel: OnCancel | None, url: str | None) -> bool:
 operate(app)
 app.command()(explore)
 add_plan(app)
+add_lint(app)
 
 
 @app.command()

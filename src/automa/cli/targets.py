@@ -10,11 +10,13 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from automa._core.parallel import Parallel
 from automa.cli.exits import USAGE, InputError
 from automa.errors import text_of
 from automa.workflow import Workflow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 
@@ -58,6 +60,30 @@ def only_workflow(module: ModuleType, source: str) -> Workflow:
         InputError: Where there is none, or several.
     """
     return _by_name(module, source, _only_name(module, source))
+
+
+def load_workflows(target: str) -> list[Workflow]:
+    """Load the workflow that a target names, or all in it that stand in no other one there.
+
+    Raises:
+        InputError: Where there is no such file, module or workflow, or the import fails.
+    """
+    module, source, name = load_target(target)
+    if name is not None:
+        return [_by_name(module, source, name)]
+    workflows = list({id(each): each for each in _workflows_in(module).values()}.values())
+    if not workflows:
+        raise InputError(f"{source} has no workflow: assign a Workflow to a name in it")
+    nested = {id(step) for workflow in workflows for step in _nested_in(workflow)}
+    return [workflow for workflow in workflows if id(workflow) not in nested]
+
+
+def _nested_in(workflow: Workflow) -> Iterator[object]:
+    waiting: list[object] = list(workflow.steps)
+    while waiting:
+        step = waiting.pop()
+        yield step
+        waiting += getattr(step, "steps", ()) if isinstance(step, Workflow | Parallel) else ()
 
 
 def _workflows_in(module: ModuleType) -> dict[str, Workflow]:
