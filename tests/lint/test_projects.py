@@ -58,9 +58,10 @@ def corpus(request):
 @pytest.mark.parametrize(
     "corpus", [each for each in MODULES if not hasattr(each, "BUG")], ids=name_of, indirect=True
 )
-def test_right_sagas_are_not_accused(corpus):
+def test_right_sagas_are_not_accused(corpus, record_property):
     """Nothing is found in a saga of the corpus that is right."""
     workflow, _ = corpus
+    record_property("corpus", "right sagas cleared by the linter")
     assert [str(finding) for finding in workflow.lint()] == []
 
 
@@ -68,9 +69,10 @@ BUGS = [each for each in MODULES if getattr(each, "BUG", ("", ""))[1] in RULES]
 
 
 @pytest.mark.parametrize("corpus", BUGS, ids=name_of, indirect=True)
-def test_bugs_that_can_be_seen_are_found(corpus):
+def test_bugs_that_can_be_seen_are_found(corpus, record_property):
     """A bug that a rule is there for is found in its step, and nothing else is said."""
     workflow, (path, code) = corpus
     found = [(finding.code, finding.path) for finding in workflow.lint()]
     assert [each for each, _ in found] == [code]
     assert all(Path(step).match(path) for _, step in found)
+    record_property("corpus", f"bugs found and named: {code}")
