@@ -28,6 +28,8 @@ from automa import (
     Workflow,
     WorkflowDefinitionError,
 )
+from automa.journal.entries import decode_entries
+from automa.journal.reading import read
 from automa.stores import MemoryStore
 from tests.durable.crashes import DyingStore, run_until_death
 
@@ -410,3 +412,37 @@ def test_an_interruption_of_a_class_of_the_users_stays_one(mode, heard_of):
     assert isinstance(report.error, RemoteInterruption)
     assert repr(report.error) == "Quit('enough')"
     assert store.load("w", "r") == before
+
+
+def _fail(*_):
+    raise BoomError("not now")
+
+
+def _with_condition():
+    step = Step("late", run=lambda: 1)
+    step.when(_fail)
+    return step
+
+
+@pytest.mark.guarantee("G8", "G10")
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize(
+    "last",
+    [
+        _with_condition,
+        lambda: Step("late", run=lambda: 1, prepare=_fail),
+        lambda: Expand("late", _fail),
+        lambda: Step("late", run=_fail),
+        lambda: Workflow("late", [Step("never")], prepare=_fail),
+    ],
+    ids=["condition", "prepare", "build", "run", "prepare of a workflow"],
+)
+def test_what_failed_past_the_pivot_is_read_from_the_journal(last, depth):
+    """A condition, prepare, build or run that failed past the pivot is in the report that a journal tells."""
+    steps = [Step("first"), Step("pivot", run=lambda: 1, pivot=True), last()]
+    for number in range(depth):
+        steps = [Workflow(f"in{number}", steps)]
+    store = MemoryStore()
+    report = Workflow("w", steps).start(run_id="r", store=store)
+    assert "not now" in str(report)
+    assert str(read(decode_entries(store.load("w", "r"))).report) == str(report)

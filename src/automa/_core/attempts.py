@@ -110,13 +110,19 @@ def ask_condition(
     """Ask whether a step is to be run; return a `Skip` where it is not, an error where nobody can tell."""
     run, shared = workflow_run.run, workflow_run.shared
     shared.step = step_run.id
+    failed: list[StepReport] = []
     while True:
         if run.unwritten:  # what it decides by is durable then
             yield from write(run)
         ctx = Context(workflow_run, step_run, RUN)
-        answer = _uninterrupted(run, (yield Deliver(Condition(when, step_run.step), ctx, sent)))
+        try:
+            answer = _uninterrupted(run, (yield Deliver(Condition(when, step_run.step), ctx, sent)))
+        except Halt:
+            workflow_run.report.step_reports += failed
+            raise
         if not isinstance(answer, AttemptFailed):
             break
+        failed = [answer.report]
         record_attempt(run, step_run, answer.report, answer.delay)  # as in `build`
     shared.discard()
     if step_run.local is not None:
@@ -137,12 +143,18 @@ def build(
     """Call what builds the steps that a step stands for; what it changes in the state is dropped."""
     run = workflow_run.run
     workflow_run.shared.step = step_run.id
+    failed: list[StepReport] = []
     while True:
         ctx = Context(workflow_run, step_run, RUN)
         controller = Expansion(step.build_function, step)
-        answer = _uninterrupted(run, (yield Deliver(controller, ctx, sent, _limit_of(run, ctx))))
+        try:
+            answer = _uninterrupted(run, (yield Deliver(controller, ctx, sent, _limit_of(run, ctx))))
+        except Halt:
+            workflow_run.report.step_reports += failed
+            raise
         if not isinstance(answer, AttemptFailed):
             break
+        failed = [answer.report]
         record_attempt(run, step_run, answer.report, answer.delay)  # the run had stopped, past its pivot
     if isinstance(answer, CutOff) and answer.is_at_work:
         return _cut_off(workflow_run, step_run, ctx, answer, Mark(None, None)), answer
@@ -158,11 +170,19 @@ def prepare(
     That of a step keeps it in the state of the step alone, that of a workflow in the shared state.
     """
     run, mark = workflow_run.run, step_run.mark(workflow_run.shared)
+    failed: list[StepReport] = []
     while True:
         ctx = Context(workflow_run, step_run, PREPARE)
-        answer = yield from deliver(workflow_run, ctx, controller, sent)
+        try:
+            answer = yield from deliver(workflow_run, ctx, controller, sent)
+        except Halt:
+            if failed and controller.step is None:
+                workflow_run.report.action = PREPARE
+            workflow_run.report.step_reports += failed
+            raise
         if not isinstance(answer, AttemptFailed):
             break
+        failed = [answer.report]
         step_run.go_back_to(mark, workflow_run.shared)  # the run had stopped there, past its pivot
         record_attempt(run, step_run, answer.report, answer.delay)
     if isinstance(answer, CutOff):
