@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -227,3 +228,15 @@ def test_the_plugin_imports_nothing_that_is_not_used():
     code = "import sys, automa.pytest_plugin; print('automa.testing' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_tests_of_the_page_pass(pytester):
+    """The tests that docs/how-to/test-sagas.md shows pass in pytest, as they stand there."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "test-sagas.md").read_text()
+    pytester.makepyfile(test_page="\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)))
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", "-v")
+    text = "\n".join(result.outlines)
+    assert result.ret == 0
+    assert "test_page.py::test_an_order_stands_every_crash PASSED" in text
+    for case in re.findall(r"test_order.py::(test_an_order\S+) PASSED", page):
+        assert f"test_page.py::{case} PASSED" in text
