@@ -194,6 +194,13 @@ def test_forms_and_files(saga, tmp_path):
     assert "\x1b" not in (tmp_path / "text").read_text()
 
 
+def test_a_world_that_the_steps_do_not_touch_is_remarked_upon(saga):
+    """Where the steps work elsewhere than in the world that was named, nothing is proved, and that is said."""
+    done = explore(saga, "make_right", "--world", "make_bank", "--resources", "saga_resources")
+    assert done.returncode == 0, done.stderr
+    assert "note: a run leaves this world as it was" in done.stdout
+
+
 def test_without_a_world_the_error_shows_one(saga):
     """Without --world the command says what a world is, and shows three lines of an example."""
     done = explore(saga, "make_order")

@@ -118,6 +118,11 @@ class Explorer:
         path = next((call.path for call in reversed(played.calls) if call.role in {"run", "prepare"}), "")
         return Found(Case("success"), Blame(path, "run", Property.STATE_SURVIVES, played.errors[0]), [], [])
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether an undisturbed run leaves the world as it was: then nothing much is proved."""
+        return not unlike(self._initial, self.reference.world)
+
     def cases(self) -> Iterator[Case]:
         """Yield the cases, those with fewer crashes first."""
         if self.reference.outcome != "succeeded":
@@ -350,11 +355,14 @@ def explore(  # noqa: PLR0913  # as above
         if found is not None:
             findings.append(found)
     unclean = explorer.unclean(explorer.reference)
+    remarks: tuple[str, ...] = ()
     if unclean is not None:
         findings.append(unclean)
         played_cases.append("success")
+        remarks = ("nothing else was explored: the run does not succeed undisturbed",)
+    elif explorer.is_untouched:
+        remarks = ("a run leaves this world as it was: if its steps do anything, it is elsewhere",)
     name = getattr(make_workflow, "__name__", "make_workflow")
-    remarks = () if unclean is None else ("nothing else was explored: the run does not succeed undisturbed",)
     name = "make_workflow" if name == "<lambda>" else name
     again = reproduce or (lambda case: f"explore({name}, world, only={case!r})")
     violations = _violations(findings, again)
