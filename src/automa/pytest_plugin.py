@@ -52,15 +52,18 @@ class SagaCase:
 
     Attributes:
         id: The case in one word.
+        was_checked: Whether the test has played it.
     """
 
     def __init__(self, id: str, play: Callable[[], None]) -> None:
         self.id: str = id
+        self.was_checked: bool = False
         self._play = play
 
     def check(self) -> None:
         """Play the case; fail the test, with the story, where the saga does not stand it."""
         __tracebackhide__ = True
+        self.was_checked = True
         self._play()
 
     def __repr__(self) -> str:
@@ -103,6 +106,15 @@ def saga_case(request: pytest.FixtureRequest) -> SagaCase:
         return SagaCase(_UNEXPLORABLE, lambda: _fail_with(found))
     explorer, case = found
     return SagaCase(case.id, lambda: _play(explorer, case, request.node.nodeid))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that has a case, and does not play it: it would prove nothing."""
+    yield
+    case = getattr(item, "funcargs", {}).get("saga_case")
+    if isinstance(case, SagaCase) and not case.was_checked:
+        pytest.fail("the test has not called saga_case.check()", pytrace=False)
 
 
 @contextlib.contextmanager

@@ -416,6 +416,16 @@ def test_resources_and_state_are_given_anew():
     options = {"state": {"names": ["x"]}, "resources": lambda given: {"list": given.data}}
     assert found_by(make, world, **options) == set()
 
+    def resources(given):
+        return {"list": given.data}
+
+    wrong = Step("b", run=lambda ctx: ctx.resources["list"].update(b=ctx.shared["names"]))
+    options["resources"] = resources
+    exploration = explore(lambda: Workflow("w", [wrong]), world, **options)
+    assert exploration.violations[0].reproduce == (
+        "explore(make_workflow, world, state={'names': ['x']}, resources=resources, only='fail-after:b')"
+    )
+
 
 class Counted(DirectoryWorld):
     """A folder; its steps keep something in a global of this module."""

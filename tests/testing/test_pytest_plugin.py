@@ -158,6 +158,24 @@ def test_what_cannot_be_explored_is_one_failing_test(run, marker, told):
     assert "INTERNALERROR" not in text
 
 
+def test_a_test_that_does_not_play_its_case_fails(pytester):
+    """A marked test that never calls saga_case.check() proves nothing, and does not pass."""
+    pytester.makepyfile(
+        test_saga="""
+        import pytest
+        from automa import Step, Workflow
+        from automa.testing import DictWorld
+
+        @pytest.mark.saga(lambda world: Workflow("w", [Step("a")]), DictWorld)
+        def test_idle(saga_case):
+            assert saga_case.id
+    """
+    )
+    result = pytester.runpytest_subprocess("-k", "success]", "-W", "error")
+    result.assert_outcomes(failed=1)
+    assert "has not called saga_case.check()" in result.stdout.str()
+
+
 def test_a_step_that_keeps_no_json_is_one_failing_test(run):
     """A saga whose undisturbed run leaves what no journal can keep has one case, which fails with that."""
     result, text = run(

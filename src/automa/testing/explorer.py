@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from automa.testing.worlds import Difference, World
     from automa.workflow import Workflow
 
-_NEEDS_UNDO = (Property.IDEMPOTENT_UNDO, Property.UNDO_RESTORES, Property.UNDO_TOLERATES_NOTHING)
-
-
 _UNDONE_AT_ONCE = ("fail-before", "fail-after", "cancel-after", "timeout-before", "timeout-after")
 """What sends a run back at the step on which it falls."""
 
@@ -363,10 +360,11 @@ def explore(  # noqa: PLR0913  # as above
         remarks = ("nothing else was explored: the run does not succeed undisturbed",)
     elif explorer.is_untouched:
         remarks = ("a run leaves this world as it was: if its steps do anything, it is elsewhere",)
-    name = getattr(make_workflow, "__name__", "make_workflow")
-    name = "make_workflow" if name == "<lambda>" else name
-    again = reproduce or (lambda case: f"explore({name}, world, only={case!r})")
-    violations = _violations(findings, again)
+    given = "" if state is None else f"state={dict(state)!r}, "
+    given += "" if resources is None else f"resources={_name_of(resources, 'resources')}, "
+    given += "process=True, " if process else ""
+    call = f"explore({_name_of(make_workflow, 'make_workflow')}, world, {given}only="
+    violations = _violations(findings, reproduce or (lambda case: f"{call}{case!r})"))
     return Exploration(
         explorer.workflow_id,
         depth,
@@ -374,6 +372,12 @@ def explore(  # noqa: PLR0913  # as above
         tuple(_verdicts(explorer.reference, tested, violations)),
         remarks,
     )
+
+
+def _name_of(value: object, otherwise: str) -> str:
+    """Return the name of a function, or another one for what has none that could be typed."""
+    name: str = getattr(value, "__name__", otherwise)
+    return name if name.isidentifier() else otherwise
 
 
 def tests_of(played: Played) -> Iterator[tuple[str, Property]]:
