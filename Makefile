@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # What works on copies, in killed processes or on a model: it runs nothing that the rest does not cover.
-UNCOVERED := --ignore=tests/faults --ignore=tests/models --ignore=tests/durable/seeded \
+UNCOVERED := --ignore=tests/durable/seeded \
 	--ignore=tests/durable/test_crash_points.py --ignore=tests/durable/test_kill.py
 
-.PHONY: setup test coverage lint types format bench
+.PHONY: setup test faults coverage lint types format bench
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -14,6 +14,9 @@ setup:
 
 test:
 	$(BIN)/python -m pytest -n 2
+
+faults: # disks that fill and power that fails, and a search of the models: needs gcc and Spin
+	$(BIN)/python -m pytest -n 2 tests/faults tests/models
 
 coverage:
 	$(BIN)/python -m coverage erase
@@ -37,3 +40,4 @@ format:
 bench:
 	$(BIN)/python bench/memory.py --write bench/RESULTS.md
 	$(BIN)/python bench/durable.py --write bench/DURABLE.md
+	$(BIN)/python bench/explorer.py --write bench/EXPLORER.md

@@ -56,12 +56,16 @@ def is_affordable(call: dict[str, Any], ctx: Context) -> bool:
     return bool(ctx.shared["left"] >= call["price"])
 
 
+def note_key(ctx: Context) -> dict[str, str]:
+    """Note the key for tool and undo: it is written down before anything is done."""
+    return {"key": ctx.idempotency_key}
+
+
 def step_of(number: int, call: dict[str, Any]) -> Step:
     """Make a step of a call that a model asks for."""
     tool, undo = TOOLS[call["tool"]]
 
     def run(ctx: Context) -> str:
-        ctx.local["key"] = ctx.idempotency_key  # noted first: the undo needs it, whatever happens
         ref = tool(ctx.local["key"], call)
         ctx.record_effect(call["tool"], ref, price=call["price"])
         ctx.shared["left"] -= call["price"]
@@ -69,6 +73,7 @@ def step_of(number: int, call: dict[str, Any]) -> Step:
 
     return Step(
         f"{number}-{call['what']}",
+        prepare=note_key,
         run=run,
         undo=None if undo is None else lambda ctx: undo(ctx.local["key"]),
         when=functools.partial(is_affordable, call),

@@ -43,11 +43,16 @@ AGAIN = Retry(attempts=4, initial=0.01, on=(ConnectionError, TimeoutError))
 
 @step(retry=AGAIN, undo_retry=AGAIN)
 def pay(ctx: Context) -> str:
-    """Pay; the key is the same in each attempt, and noted for the undo before anything is paid."""
-    ctx.local["key"] = ctx.idempotency_key
+    """Pay; the key is the same in each attempt."""
     number: str = ctx.resources["bank"].pay(ctx.local["key"], ctx.shared["card"])
     ctx.record_effect("payment", number, amount=ctx.shared["amount"])
     return number
+
+
+@pay.prepare
+def note_key(ctx: Context) -> dict[str, str]:
+    """Note the key for run and undo: it is written down before anything is paid."""
+    return {"key": ctx.idempotency_key}
 
 
 @pay.undo

@@ -17,16 +17,16 @@ from automa import Context, Parallel, Retry, Step, Workflow
 class Cloud:
     """A provider of machines in miniature."""
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, room: int, seconds: float = 0.05) -> None:
+        self.room, self.seconds = room, seconds
         self.machines: dict[str, str] = {}
         self._lock = threading.Lock()  # branches work in threads of their own
 
     def create(self, name: str, size: str) -> str:
-        """Make a machine, where there is room."""
-        time.sleep(0.05)
+        """Make a machine, where there is room; one that is there is found again."""
+        time.sleep(self.seconds)
         with self._lock:
-            if len(self.machines) >= self.room:
+            if name not in self.machines and len(self.machines) >= self.room:
                 raise RuntimeError(f"no room for {name}")
             self.machines[name] = size
             return f"10.0.0.{len(self.machines)}"

@@ -45,12 +45,16 @@ def root_of(ctx: Context) -> Path:
     return Path(ctx.shared.get_str("root", str(Path(tempfile.gettempdir(), "automa-release")))).resolve()
 
 
+def release_of(ctx: Context) -> Path:
+    """Return the folder of the version."""
+    return root_of(ctx) / "releases" / ctx.shared.get_str("version", "1.0.0")
+
+
 @step
 def unpack(ctx: Context) -> str:
     """Unpack the version's archive into ``releases/<version>``."""
     version = ctx.shared.get_str("version", "1.0.0")
-    release = root_of(ctx) / "releases" / version
-    ctx.local["created"] = not release.exists()
+    release = release_of(ctx)
     release.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(archive_of(version))) as archive:
         archive.extractall(release, filter="data")
@@ -58,66 +62,84 @@ def unpack(ctx: Context) -> str:
     return f"{len(list(release.iterdir()))} files"
 
 
+@unpack.prepare
+def look_for_release(ctx: Context) -> dict[str, bool]:
+    """Look whether it is there: what a prepare notes is written down before anything is done."""
+    return {"created": not release_of(ctx).exists()}
+
+
 @unpack.undo
 def remove_release(ctx: Context) -> None:
     """Remove what was unpacked, unless it was there before."""
-    if ctx.local.get("created") and "release" in ctx.shared:
-        shutil.rmtree(ctx.shared["release"], ignore_errors=True)
+    if ctx.local["created"]:
+        shutil.rmtree(release_of(ctx), ignore_errors=True)
+        with contextlib.suppress(OSError):  # other releases are in it, or it is not there
+            release_of(ctx).parent.rmdir()
 
 
 @step
 def configure(ctx: Context) -> None:
     """Write the configuration of the release."""
     file = Path(ctx.shared["release"], "config.json")
-    ctx.local["before"] = file.read_text(encoding="utf-8") if file.exists() else None
     config = {"version": ctx.shared.get_str("version", "1.0.0")}
     file.write_text(json.dumps(config), encoding="utf-8")
+
+
+@configure.prepare
+def note_configuration(ctx: Context) -> dict[str, str | None]:
+    """Note the configuration that is there."""
+    file = Path(ctx.shared["release"], "config.json")
+    return {"before": file.read_text(encoding="utf-8") if file.exists() else None}
 
 
 @configure.undo
 def restore_configuration(ctx: Context) -> None:
     """Put the configuration back that was there before, or remove it where there was none."""
     file = Path(ctx.shared["release"], "config.json")
-    if ctx.local.get("before") is not None:
-        file.write_text(ctx.local["before"], encoding="utf-8")
-    elif "before" in ctx.local:
+    if ctx.local["before"] is None:
         file.unlink(missing_ok=True)
+    else:
+        file.write_text(ctx.local["before"], encoding="utf-8")
 
 
 @step
-def link(ctx: Context) -> dict[str, Any]:
+def link(ctx: Context) -> None:
     """Point ``current`` at the release, in one move."""
+    point(root_of(ctx) / "current", ctx.shared["release"])
+
+
+@link.prepare
+def note_link(ctx: Context) -> dict[str, str | None]:
+    """Note the release at which it points."""
     current = root_of(ctx) / "current"
-    previous = str(current.readlink()) if current.is_symlink() else None
-    point(current, ctx.shared["release"])
-    return {"previous": previous}
+    return {"previous": str(current.readlink()) if current.is_symlink() else None}
 
 
 @link.undo
 def link_back(ctx: Context) -> None:
     """Point ``current`` at the release before, or remove it where there was none."""
-    if ctx.result is None:
-        return
     current = root_of(ctx) / "current"
-    if ctx.result["previous"] is None:
+    if ctx.local["previous"] is None:
         current.unlink(missing_ok=True)
     else:
-        point(current, ctx.result["previous"])
+        point(current, ctx.local["previous"])
 
 
 class Restart(Step):
     """Restart the server on the release; taken back, the release before is served again."""
 
+    def saga_prepare(self, ctx: Context) -> dict[str, str | None]:
+        """Note the release that is served."""
+        return {"before": Server(root_of(ctx)).serving()}
+
     def saga_run(self, ctx: Context) -> dict[str, Any]:
         """Stop the server, if there is one, and start it on the new release."""
-        server = Server(root_of(ctx))
-        ctx.local["before"] = server.serving()  # noted first: the undo needs it even if the start fails
-        return server.restart(Path(ctx.shared["release"]))
+        return Server(root_of(ctx)).restart(Path(ctx.shared["release"]))
 
     def saga_undo(self, ctx: Context) -> None:
         """Start the server on the release before, or leave it stopped where there was none."""
         server = Server(root_of(ctx))
-        before = ctx.local.get("before")
+        before = ctx.local["before"]
         if before is None:
             server.stop()
         else:

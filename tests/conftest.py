@@ -1,10 +1,11 @@
-"""What all tests share: async tests run on a fresh event loop."""
+"""What all tests share: async tests run on a fresh event loop; what the corpus has shown is counted."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import os
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,3 +24,11 @@ def pytest_pyfunc_call(pyfuncitem):
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     asyncio.run(pyfuncitem.obj(**arguments))
     return True
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Count what the sagas of the corpus have shown, over all workers."""
+    passed = terminalreporter.getreports("passed")
+    shown = Counter(value for report in passed for name, value in report.user_properties if name == "corpus")
+    for what, count in sorted(shown.items()):
+        terminalreporter.write_line(f"corpus: {count} {what}")

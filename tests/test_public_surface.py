@@ -13,6 +13,7 @@ import automa.conformance
 import automa.errors
 import automa.observe
 import automa.operations
+import automa.plan
 import automa.stores
 import automa.testing
 import automa.wire.v0
@@ -52,6 +53,7 @@ def test_the_public_names_are_frozen():
         "Record",
         "Remaining",
         "RemoteError",
+        "RemoteInterruption",
         "Request",
         "Requested",
         "ResultError",
@@ -112,6 +114,7 @@ def test_every_public_name_is_in_the_reference():
         automa.conformance,
         automa.observe,
         automa.operations,
+        automa.plan,
         automa.stores,
         automa.testing,
         automa.wire.v0,

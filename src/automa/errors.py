@@ -56,6 +56,7 @@ __all__ = [
     "JournalError",
     "OwnershipLost",
     "RemoteError",
+    "RemoteInterruption",
     "ResultError",
     "RollbackRequested",
     "RunExistsError",
@@ -197,6 +198,16 @@ class RemoteError(AutomaError):
     type_name: str = ""
 
 
+class RemoteInterruption(BaseException):
+    """Stands for what interrupted a run, where it was no `Exception` and its class is not known here.
+
+    Attributes:
+        type_name: The full name of the original class.
+    """
+
+    type_name: str = ""
+
+
 class GiveUp(Exception):  # noqa: N818  # what a step says
     """Raised by a step's function to say that trying again is of no use: its retry ends at once.
 
@@ -230,6 +241,7 @@ class EncodedError(NamedTuple):
         cause: The exception that this one came from.
         context: True where that came by itself (``__context__``), False for ``raise … from``.
         exceptions: The members, where the exception is a group.
+        interrupts: True where it is no `Exception`: it interrupted a run.
     """
 
     type: str
@@ -240,6 +252,7 @@ class EncodedError(NamedTuple):
     cause: EncodedError | None = None
     context: bool = False
     exceptions: tuple[EncodedError, ...] | None = None
+    interrupts: bool = False
 
     def __str__(self) -> str:
         return self.message
@@ -289,6 +302,8 @@ class EncodedError(NamedTuple):
             document["notes"] = list(self.notes)
         if self.exceptions is not None:
             document["exceptions"] = [member.to_dict() for member in self.exceptions]
+        if self.interrupts:
+            document["interrupts"] = True
         return document
 
     @classmethod
@@ -334,6 +349,7 @@ class EncodedError(NamedTuple):
             cause=cause,
             context=document.get("context", False),
             exceptions=None if members is None else tuple(cls.from_dict(member) for member in members),
+            interrupts=document.get("interrupts", False),
         )
 
 
@@ -345,6 +361,7 @@ _ENCODED_FIELDS: dict[str, type] = {
     "notes": list,
     "context": bool,
     "exceptions": list,
+    "interrupts": bool,
 }
 
 _registered: dict[str, type[BaseException]] = {}
@@ -453,13 +470,15 @@ def _encode_alone(error: BaseException, cause: EncodedError | None, seen: frozen
         cause=cause,
         context=cause is not None and error.__cause__ is None,
         exceptions=None if members is None else tuple(_encode_chain(member, seen) for member in members),
+        interrupts=not isinstance(error, Exception),
     )
 
 
 def decode_error(encoded: EncodedError) -> BaseException:
     """Return the exception that an `EncodedError` stands for.
 
-    A builtin or a registered class comes back as itself, any other as a `RemoteError` that
+    A builtin or a registered class comes back as itself, any other as a `RemoteError` (a
+    `RemoteInterruption` where it was no `Exception`) that
     prints like the original. Nothing is imported or unpickled.
 
     Args:
@@ -503,7 +522,7 @@ def _decode_single(encoded: EncodedError) -> BaseException:
             error = registered.__new__(registered, *args)
             error.args = args
         except Exception:  # noqa: BLE001  # its __new__ wants what was not kept, or nothing can be set on it
-            return _remote_class(encoded.type)(encoded.message)
+            return _remote(encoded)
         return error
     module, _, name = encoded.type.rpartition(".")
     builtin = getattr(builtins, name, None) if module == "builtins" else None
@@ -513,7 +532,7 @@ def _decode_single(encoded: EncodedError) -> BaseException:
             return error if str(error) == encoded.message else builtin(_Verbatim(encoded.message))
         except TypeError:  # its arguments were not plain values, and a message alone will not do
             pass
-    return _remote_class(encoded.type)(encoded.message)
+    return _remote(encoded)
 
 
 class _Verbatim(str):
@@ -524,23 +543,32 @@ class _Verbatim(str):
     __repr__ = str.__str__
 
 
-_remote_classes: dict[str, type[RemoteError]] = {}
+_Remote = type[RemoteError] | type[RemoteInterruption]
+
+_remote_classes: dict[tuple[str, _Remote], _Remote] = {}
 
 
-def _remote_class(type_name: str) -> type[RemoteError]:
-    """Return a `RemoteError` class that carries the original's name, so that it prints like it."""
-    known = _remote_classes.get(type_name)
+def _remote(encoded: EncodedError) -> BaseException:
+    """Return what stands for an exception whose class is not known here."""
+    return _remote_class(encoded.type, RemoteInterruption if encoded.interrupts else RemoteError)(
+        encoded.message
+    )
+
+
+def _remote_class(type_name: str, base: _Remote) -> _Remote:
+    """Return a class that carries the original's name, so that it prints like it."""
+    known = _remote_classes.get((type_name, base))
     if known is not None:
         return known
     module, _, name = type_name.rpartition(".")
-    namespace = {"__module__": module or "builtins", "__doc__": RemoteError.__doc__, "type_name": type_name}
+    namespace = {"__module__": module or "builtins", "__doc__": base.__doc__, "type_name": type_name}
     try:
-        made = type(name or "RemoteError", (RemoteError,), namespace)
+        made = type(name or base.__name__, (base,), namespace)
     except ValueError:  # the document has a name that no class can have
-        made = type("RemoteError", (RemoteError,), namespace)
+        made = type(base.__name__, (base,), namespace)
     if len(_remote_classes) >= _MOST_REMOTE_CLASSES:
         _remote_classes.clear()  # the names come from documents: they must not fill the memory
-    _remote_classes[type_name] = made
+    _remote_classes[type_name, base] = made
     return made
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from automa._core.records import Record
     from automa._core.reports import WorkflowReport
     from automa._core.selection import ErrorSelection
+    from automa.plan.plan import Plan
 
     StoreLike = str | Store
 
@@ -156,6 +157,12 @@ class Workflow:
     def steps(self) -> tuple[AtomicStep | Composite, ...]:
         """The steps as they were given; runs work on copies of them."""
         return self._definition.steps
+
+    def plan(self) -> Plan:
+        """Return what would be undone in which order if a step failed; nothing is run."""
+        from automa.plan.plan import plan_of  # noqa: PLC0415  # few need it
+
+        return plan_of(self._definition)
 
     def start(
         self,

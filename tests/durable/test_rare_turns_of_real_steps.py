@@ -11,11 +11,13 @@ import pytest
 
 from automa import (
     Answered,
+    Begun,
     BranchCancelled,
     DeadlineExceeded,
     Expand,
     JournalError,
     Parallel,
+    RemoteInterruption,
     Retry,
     RollbackRequested,
     Skip,
@@ -381,3 +383,30 @@ async def test_a_cancel_while_an_attempt_fails_suspends_a_journaled_run(calls):
     assert calls == ["run a", "run b", "run b"]
     assert report.outcome == "succeeded"
     assert report.step_reports[1].attempts == 2
+
+
+class Quit(BaseException):
+    """What a framework of a user's raises to end everything."""
+
+
+@pytest.mark.guarantee("G8")
+@pytest.mark.parametrize("mode", ["rollback", "stop", "continue"])
+@pytest.mark.parametrize("heard_of", [Begun, Answered])
+def test_an_interruption_of_a_class_of_the_users_stays_one(mode, heard_of):
+    """A run that a BaseException of the user's own has ended is read again as it ended, in each mode."""
+
+    class Interrupter:
+        def on_record(self, record):
+            if isinstance(record, heard_of):
+                raise Quit("enough")
+
+    store = MemoryStore()
+    workflow = Workflow("w", [Step("a"), Step("b"), Step("c")], mode=mode)
+    with pytest.raises(Quit):
+        workflow.start(run_id="r", store=store, on_cancel="rollback", observers=[Interrupter()])
+    before = store.load("w", "r")
+    report = workflow.resume("r", store)
+    assert report.outcome == ("undone" if mode == "rollback" else "failed")
+    assert isinstance(report.error, RemoteInterruption)
+    assert repr(report.error) == "Quit('enough')"
+    assert store.load("w", "r") == before

@@ -7,13 +7,14 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import automa
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
+from automa.cli.exploring import explore
 from automa.cli.operating import operate
 from automa.cli.options import (
     DeadlineOption,
@@ -23,15 +24,16 @@ from automa.cli.options import (
     StoreOption,
     checked_url,
     parse_deadline,
+    parse_values,
     read_secrets,
     say_how_to_go_on,
 )
 from automa.cli.output import ReportFormat, check_output, errors_in_one_line, print_report, say, write_text
+from automa.cli.planning import add_plan
 from automa.cli.targets import load_workflow
 from automa.cli.watching import view_of, watch
 from automa.conformance import run_fixtures, summary
-from automa.errors import WireError, text_of
-from automa.wire.documents import parse_json
+from automa.errors import text_of
 
 if TYPE_CHECKING:
     from automa.conformance import Result
@@ -113,7 +115,7 @@ def run(
     started), 74 the report or the journal could not be written.
     """
     with errors_in_one_line():  # a run that has begun ends with a report, not with these
-        state = _parse_values(values or [])
+        state = parse_values(values or [])
         check_output(output)
         until = parse_deadline(deadline)
         resources = read_secrets(secret)
@@ -154,6 +156,8 @@ def _suspends(on_cancel: OnCancel | None, url: str | None) -> bool:
 
 
 operate(app)
+app.command()(explore)
+add_plan(app)
 
 
 @app.command()
@@ -194,31 +198,3 @@ def _print_result(result: Result) -> None:
     typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.profile} {result.fixture}")
     for problem in result.problems:
         typer.echo(f"       {problem}")
-
-
-def _parse_values(values: list[str]) -> dict[str, Any]:
-    """Return the state that ``--set`` options give.
-
-    Raises:
-        InputError: Where one is not of the form KEY=VALUE.
-    """
-    state: dict[str, Any] = {}
-    for value in values:
-        key, equals, text = value.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {value!r}: expected KEY=VALUE", exits.USAGE)
-        state[key] = _parse_value(text)
-    return state
-
-
-def _parse_value(text: str) -> Any:
-    """Return what a text means as JSON, or the text: a number only where it would be written the same.
-
-    So ``1.10``, ``007`` and ``1e5`` stay the texts that they are.
-    """
-    try:
-        value = parse_json(text)
-    except WireError:
-        return text
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return text if is_number and json.dumps(value) != text else value

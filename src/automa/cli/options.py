@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +17,9 @@ from automa._core.secrets import Secret
 from automa.cli import exits
 from automa.cli.exits import InputError
 from automa.cli.output import say
+from automa.errors import WireError
 from automa.stores import open_store
+from automa.wire.documents import parse_json
 
 if TYPE_CHECKING:
     from automa._core.protocols import Store
@@ -178,3 +181,31 @@ def say_how_to_go_on(report: WorkflowReport, url: str | None) -> None:
     """Tell how to carry on a run that has stopped."""
     if report.is_stopped and url:
         say(f"automa: to go on: automa resume {report.run_id} --store {shlex.quote(url)}")
+
+
+def parse_values(values: list[str]) -> dict[str, Any]:
+    """Return the state that ``--set`` options give.
+
+    Raises:
+        InputError: Where one is not of the form KEY=VALUE.
+    """
+    state: dict[str, Any] = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {value!r}: expected KEY=VALUE", exits.USAGE)
+        state[key] = _parse_value(text)
+    return state
+
+
+def _parse_value(text: str) -> Any:
+    """Return what a text means as JSON, or the text: a number only where it would be written the same.
+
+    So ``1.10``, ``007`` and ``1e5`` stay the texts that they are.
+    """
+    try:
+        value = parse_json(text)
+    except WireError:
+        return text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text if is_number and json.dumps(value) != text else value

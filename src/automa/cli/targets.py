@@ -28,13 +28,36 @@ def load_workflow(target: str) -> Workflow:
     Raises:
         InputError: Where there is no such file, module or workflow, or the import fails.
     """
-    source, name = _split(target)
-    is_file = _is_file_name(source)
-    module = _load_file(Path(source)) if is_file else _load_module(source)
+    module, source, name = load_target(target)
     name = _only_name(module, source) if name is None else name
     workflow = _by_name(module, source, name)
-    workflow.target = f"{Path(source).resolve() if is_file else source}:{name}"
+    workflow.target = f"{Path(source).resolve() if _is_file_name(source) else source}:{name}"
     return workflow
+
+
+def load_target(target: str) -> tuple[ModuleType, str, str | None]:
+    """Load what a target names.
+
+    Args:
+        target: As that of `load_workflow`.
+
+    Returns:
+        The module, the source as it was given, and the name in it, where there is one.
+
+    Raises:
+        InputError: Where there is no such file or module, or the import fails.
+    """
+    source, name = _split(target)
+    return _load_file(Path(source)) if _is_file_name(source) else _load_module(source), source, name
+
+
+def only_workflow(module: ModuleType, source: str) -> Workflow:
+    """Return the only workflow in a module.
+
+    Raises:
+        InputError: Where there is none, or several.
+    """
+    return _by_name(module, source, _only_name(module, source))
 
 
 def _workflows_in(module: ModuleType) -> dict[str, Workflow]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from automa._core.commands import Await, Back, Gone
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from concurrent.futures import Future
 
     from automa._core.commands import Command, Halt
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from automa.runtime.listeners import Listeners
 
     Walk = Generator[Command, Any, Any]
+    Interposer = Callable[[Walk, Run], Walk]
+
+
+interposers: list[Interposer] = []
+"""Stand between each walk and its driver, the last nearest to the driver; `automa.testing` puts them here."""
 
 
 class Writer(Protocol):
@@ -52,6 +57,8 @@ class Launch:
         listeners: Listeners,
         journal: Writer | None = None,
     ) -> None:
+        for interpose in interposers:
+            walk = interpose(walk, run)
         self.walk: Walk = walk
         self.run: Run = run
         self.listeners: Listeners = listeners

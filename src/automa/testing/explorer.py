@@ -1,0 +1,519 @@
+"""The explorer: every crash point of a saga visited, every step failed, cancelled, repeated and undone."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from automa._core.status import ExecutionMode
+from automa.testing.exploration import Exploration, Property, Verdict, Violation
+from automa.testing.judging import Blame, blame, changed, lie, unlike
+from automa.testing.playing import Case, ExplorationError, Played, Player
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from automa._core.definition import Definition
+    from automa.testing.judging import Keys
+    from automa.testing.worlds import Difference, World
+    from automa.workflow import Workflow
+
+_NEEDS_UNDO = (Property.IDEMPOTENT_UNDO, Property.UNDO_RESTORES, Property.UNDO_TOLERATES_NOTHING)
+
+
+_UNDONE_AT_ONCE = ("fail-before", "fail-after", "cancel-after", "timeout-before", "timeout-after")
+"""What sends a run back at the step on which it falls."""
+
+
+class Found(NamedTuple):
+    """What went wrong in a case."""
+
+    case: Case
+    blame: Blame
+    differences: list[Difference]
+    errors: list[str]
+
+
+class Explorer:
+    """Explores one workflow in one world.
+
+    Args:
+        make_workflow: As in `explore`.
+        world: As in `explore`.
+        state: As in `explore`.
+        resources: As in `explore`.
+        depth: As in `explore`.
+        process: As in `explore`.
+
+    Raises:
+        ExplorationError: As in `explore`.
+    """
+
+    def __init__(  # noqa: PLR0913  # what an exploration is made of
+        self,
+        make_workflow: Callable[..., Workflow],
+        world: World,
+        *,
+        state: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Any] | Callable[..., Mapping[str, Any]] | None = None,
+        depth: int = 1,
+        process: bool = False,
+    ) -> None:
+        if type(depth) is not int or depth < 0:
+            raise ExplorationError(f"depth is the number of crashes in a case, from 0, not {depth!r}")
+        if process and getattr(world, "in_memory", False):
+            raise ExplorationError(
+                f"a {type(world).__name__} lives in the memory of one process: explore it without "
+                "process=True, or use a world outside, a DirectoryWorld or SqliteWorld say"
+            )
+        if process and not hasattr(os, "fork"):
+            raise ExplorationError("process=True needs os.fork, which this system does not have")
+        self._player = Player(make_workflow, world, state, resources, real=process)
+        self._depth = depth
+        self._uncrashed: dict[Case, Played] = {}
+        world.reset()
+        self._initial = world.snapshot()
+        workflow = self._player.make_workflow()
+        self.workflow_id: str = workflow.id
+        self._goes_back = _goes_back(workflow.definition)
+        self._has_deadline = workflow.definition.deadline is not None
+        self._player.is_async = bool(workflow.definition.async_steps)
+        self.reference: Played = self._play_reference()
+        self._order = list(self.reference.traits())
+        self._residue: dict[str, list[Keys]] = {
+            path: [keys for call in self.reference.calls if call.path == path for keys in changed(call)]
+            for path, traits in self.reference.traits().items()
+            if "irreversible" in traits
+        }
+
+    def _play_reference(self) -> Played:
+        """Play the run in which nothing happens."""
+        played = self._player.play(Case("success"), traced=True)
+        if played.outcome != "succeeded" and any("AsyncStepError" in error for error in played.errors):
+            self._player.is_async = True  # it could not be told without a call
+            played = self._player.play(Case("success"), traced=True)
+        if played.outcome != "succeeded":
+            if self.unclean(played) is not None:
+                return played
+            raise ExplorationError(
+                f"workflow {self.workflow_id!r} does not succeed where nothing happens to it: it ended "
+                f"{played.outcome}: {'; '.join(played.errors)}"
+            )
+        again = self._player.play(Case("success"), traced=True)
+        unsteady = unlike(played.world, again.world)
+        if unsteady or again.outcome != "succeeded":
+            raise ExplorationError(
+                f"workflow {self.workflow_id!r} does not leave the same world twice: "
+                f"{'; '.join(map(str, unsteady)) or again.errors}. Leave what may differ (times, random ids) "
+                "out of the snapshot; reset everything that the steps touch; make what they keep in "
+                "make_workflow"
+            )
+        return played
+
+    def unclean(self, played: Played) -> Found | None:
+        """Return what is wrong where a step leaves what is not JSON in the state or as its result."""
+        if not any(error.startswith(("StateError", "ResultError")) for error in played.errors):
+            return None
+        called = (call.path for call in reversed(played.calls) if call.role in {"run", "prepare"})
+        path = next(called, "") or self.workflow_id
+        return Found(Case("success"), Blame(path, "run", Property.STATE_SURVIVES, played.errors[0]), [], [])
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether an undisturbed run leaves the world as it was: then nothing much is proved."""
+        return not unlike(self._initial, self.reference.world)
+
+    def cases(self) -> Iterator[Case]:
+        """Yield the cases, those with fewer crashes first."""
+        if self.reference.outcome != "succeeded":
+            return
+        yield Case("success")
+        back = self._way_back()
+        if back.kind == "rollback":
+            yield back
+        for path, traits in self.reference.traits().items():
+            yield from self._faults_of(path, traits)
+        if not self._depth:
+            return
+        bases = (Case("success"), back)
+        level = [Case(base.kind, base.path, (point,)) for base in bases for point in self._points(base)]
+        yield from level
+        if back.kind == "rollback":
+            yield from (Case("abandon", "", (point,)) for point in self.reference.points)
+        for path, traits in self.reference.traits().items():
+            yield from self._crashes_of_faults(path, traits)
+        for _ in range(self._depth - 1):
+            deeper = []
+            for case in level:
+                for point in self._player.play(case).points:
+                    deeper.append(Case(case.kind, case.path, (*case.crashes, point)))
+                    yield deeper[-1]
+            level = deeper
+
+    def case(self, text: str) -> Case:
+        """Return the case of an id.
+
+        Raises:
+            ExplorationError: Where there is none: nothing would happen to the run, and it would be judged
+                as if it had.
+        """
+        case = Case.parse(text)
+        known = {Case("success")}
+        if self._way_back().kind == "rollback":
+            known |= {Case("rollback"), *([Case("abandon")] if case.crashes else [])}
+        for path, traits in self.reference.traits().items():
+            known.update(self._faults_of(path, traits))
+        if case.scenario not in known:
+            raise ExplorationError(f"there is no case {text!r} of workflow {self.workflow_id!r}")
+        return case
+
+    def _crashes_of_faults(self, path: str, traits: tuple[str, ...]) -> Iterator[Case]:
+        """Yield crashes while a step on which a fault has fallen is undone."""
+        for case in self._faults_of(path, traits) if "undo" in traits else ():
+            if case == self._way_back() or case.kind not in _UNDONE_AT_ONCE:
+                continue
+            for point in self._points(case):
+                if point.endswith((f"-undo:{path}", f"-run:{path}")):
+                    yield Case(case.kind, case.path, (point,))
+
+    def _way_back(self) -> Case:
+        """Return the case in which the most is undone."""
+        for path, traits in self.reference.traits().items():
+            if "pivot" in traits:
+                return Case("fail-before", path)
+        return Case("rollback")
+
+    def _faults_of(self, path: str, traits: tuple[str, ...]) -> Iterator[Case]:
+        kinds = ["fail-before", "fail-after", "cancel-before", "cancel-after", "cancel-done"]
+        kinds += ["suspend-before", "suspend-after"]
+        if "retry" in traits:
+            kinds.append("retry-after")
+        if "timeout" in traits or self._has_deadline:
+            kinds += ["timeout-before", "timeout-after", "timeout-late"]
+        if "undo" in traits and self._way_back().kind == "rollback":
+            kinds.append("undo-fails-after")
+        for kind in kinds:
+            yield Case(kind, path)
+
+    def _is_past_pivot(self, path: str) -> bool:
+        traits = self.reference.traits()
+        pivots = [self._order.index(each) for each in self._order if "pivot" in traits[each]]
+        return bool(pivots) and path in self._order and self._order.index(path) > pivots[0]
+
+    def _points(self, case: Case) -> list[str]:
+        return self._without_crash(case).points
+
+    def _without_crash(self, case: Case) -> Played:
+        scenario = case.scenario
+        if scenario.kind in {"success", "abandon"}:
+            return self.reference
+        if scenario not in self._uncrashed:
+            self._uncrashed[scenario] = self._player.play(scenario, traced=True)
+        return self._uncrashed[scenario]
+
+    def check(self, case: Case) -> tuple[Played, Found | None]:
+        """Play a case; return what came of it, and what is wrong with that, if anything is."""
+        if self.reference.outcome != "succeeded":
+            return self.reference, self.unclean(self.reference)
+        played = self._player.play(case) if case.crashes else self._without_crash(case)
+        if not played.is_complete:
+            return played, None
+        if not self._is_wrong(case, played):
+            lying = lie(played, self.reference)
+            return played, None if lying is None else Found(case, lying, [], played.errors)
+        if case.crashes:
+            before = self._without_crash(case)
+            if (
+                before.outcome == played.outcome
+                and before.world == played.world
+                and self._is_wrong(case, before)
+            ):
+                return played, None  # that is no matter of the crash
+            traced = self._player.play(case, traced=True)
+            played = traced if self._is_wrong(case, traced) else played
+        wrong = unlike(self._expected(case, played), played.world, self._left(played))
+        blamed = blame(case, played, self._undisturbed(case, played))
+        if not blamed.path:  # what is done outside of the steps is the workflow's
+            blamed = blamed._replace(path=self.workflow_id)
+        return played, Found(case, blamed, wrong, played.errors)
+
+    def _undisturbed(self, case: Case, played: Played) -> Played:
+        """Return the run with which a case is compared, call by call."""
+        if self._wanted(case, played) == "succeeded":
+            return self.reference
+        if (case.kind.rpartition("-")[0] or case.kind) in {"undo-fails", "abandon"}:
+            return self._without_crash(self._way_back())
+        return self._without_crash(case)
+
+    def _is_wrong(self, case: Case, played: Played) -> bool:
+        wanted = self._wanted(case, played)
+        if wanted is None:
+            usual = self._without_crash(case)
+            return (usual.outcome, usual.world) != (played.outcome, played.world)
+        if played.outcome != wanted:
+            return True
+        return bool(unlike(self._expected(case, played), played.world, self._left(played)))
+
+    def _wanted(self, case: Case, played: Played) -> str | None:
+        """Return how a run is to end; None where only its crashes are not to make a difference."""
+        kind = case.kind.rpartition("-")[0] or case.kind
+        if kind in {"success", "retry", "suspend"}:
+            is_unknown = any(call.role == "verify" for call in played.calls)
+            return "undone" if is_unknown and played.outcome == "undone" else "succeeded"
+        if kind in {"rollback", "undo-fails", "abandon"}:
+            return "undone"
+        if self._is_past_pivot(case.path) or (
+            case.kind == "cancel-done" and "pivot" in self.reference.traits()[case.path]
+        ):
+            return "succeeded"
+        if case.crashes and played.outcome == "succeeded":
+            is_verified = any(call.role == "verify" for call in played.calls)
+            if kind == "cancel" or is_verified:  # it died before it had written down what had befallen it
+                return "succeeded"
+        if not self._goes_back or self._without_crash(case).outcome == "failed":
+            return None
+        return "undone"
+
+    def _expected(self, case: Case, played: Played) -> Any:
+        wanted = self._wanted(case, played)
+        if wanted is None:
+            return self._without_crash(case).world
+        return self.reference.world if wanted == "succeeded" else self._initial
+
+    def _left(self, played: Played) -> list[Keys]:
+        """Return where the world may stay changed: by steps that cannot be undone by their nature."""
+        if played.outcome == "succeeded":
+            return []
+        ran = {call.path for call in played.calls}
+        return [keys for path, places in self._residue.items() if path in ran for keys in places]
+
+
+def explore(  # noqa: PLR0913  # as above
+    make_workflow: Callable[..., Workflow],
+    world: World,
+    *,
+    state: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | Callable[..., Mapping[str, Any]] | None = None,
+    depth: int = 1,
+    process: bool = False,
+    only: str | Iterable[str] | None = None,
+    reproduce: Callable[[str], str] | None = None,
+) -> Exploration:
+    """Crash, resume, fail, cancel, repeat and undo a saga in all ways, and tell what its steps do not stand.
+
+    Each case plays the workflow in a world that is reset before, and compares what is left: with the world
+    after an undisturbed run where the run has succeeded, with the world before it where it was undone. No
+    case waits for anything: retries follow one another at once.
+
+    Args:
+        make_workflow: Returns the workflow, made anew each time: what a process does at its start. It may
+            take the world.
+        world: What the steps touch: `reset()` and `snapshot()`.
+        state: The state with which the workflow is started.
+        resources: The live objects for its steps; or a function that returns them, which may take the
+            world.
+        depth: How many crashes there are in a case at most: 1 visits every crash point, 2 every pair.
+        process: Whether each process is a real one, which a SIGKILL ends, with a journal on disk. The world
+            must be outside of it. It takes about a hundred times as long.
+        only: The ids of the cases that are played alone; by default all are.
+        reproduce: Returns the line that plays the case of an id again; by default a call of this function.
+
+    Returns:
+        A verdict on each step and property, and the violations.
+
+    Raises:
+        ExplorationError: Where the workflow cannot be explored: it does not succeed where nothing happens
+            to it, or does not leave the same world twice.
+
+    Example:
+        >>> from automa import Step, Workflow
+        >>> from automa.testing import DictWorld, explore
+        >>> world = DictWorld({"payments": 0})
+        >>> def pay():
+        ...     world.data["payments"] += 1
+        >>> def pay_back():
+        ...     world.data["payments"] -= 1
+        >>> found = explore(lambda: Workflow("order", [Step("pay", run=pay, undo=pay_back)]), world)
+        >>> [violation.kind.value for violation in found.violations]
+        ['idempotent_run', 'idempotent_undo', 'undo_tolerates_nothing']
+    """
+    explorer = Explorer(make_workflow, world, state=state, resources=resources, depth=depth, process=process)
+    wanted = (
+        None
+        if only is None
+        else [explorer.case(each) for each in ([only] if isinstance(only, str) else only)]
+    )
+    findings, tested, played_cases = [], Counter[tuple[str, Property]](), []
+    for case in explorer.cases() if wanted is None else wanted:
+        played, found = explorer.check(case)
+        if not played.is_complete:
+            if wanted is not None:
+                raise ExplorationError(f"there is no case {case.id!r}: the run does not come to its crash")
+            continue
+        played_cases.append(case.id)
+        tested.update(tests_of(played))
+        if found is not None:
+            findings.append(found)
+    unclean = explorer.unclean(explorer.reference)
+    remarks: tuple[str, ...] = ()
+    if unclean is not None:
+        findings.append(unclean)
+        played_cases.append("success")
+        remarks = ("nothing else was explored: the run does not succeed undisturbed",)
+    elif explorer.is_untouched:
+        remarks = ("a run leaves this world as it was: if its steps do anything, it is elsewhere",)
+    name = getattr(make_workflow, "__name__", "make_workflow")
+    name = "make_workflow" if name == "<lambda>" else name
+    again = reproduce or (lambda case: f"explore({name}, world, only={case!r})")
+    violations = _violations(findings, again)
+    return Exploration(
+        explorer.workflow_id,
+        depth,
+        tuple(played_cases),
+        tuple(_verdicts(explorer.reference, tested, violations)),
+        remarks,
+    )
+
+
+def tests_of(played: Played) -> Iterator[tuple[str, Property]]:
+    """Yield the properties of steps that a case has put to the test."""
+    seen: set[tuple[str, str]] = set()
+    ran = played.traits()
+    for call in played.calls:
+        is_again = call.action in seen
+        seen.add(call.action)
+        if call.role == "verify":
+            yield call.path, Property.VERIFY_IS_RIGHT
+        elif call.role == "undo":
+            if "undo" not in call.traits:
+                continue
+            if is_again:
+                yield call.path, Property.IDEMPOTENT_UNDO
+            elif call.path in ran:
+                yield call.path, Property.UNDO_RESTORES
+            else:
+                yield call.path, Property.UNDO_TOLERATES_NOTHING
+        elif is_again and call.role == "run":
+            yield call.path, Property.IDEMPOTENT_RUN
+        if call.sitting and not is_again and call.role != "verify":
+            yield call.path, Property.STATE_SURVIVES
+
+
+def _verdicts(
+    reference: Played,
+    tested: Counter[tuple[str, Property]],
+    violations: dict[tuple[str, Property], Violation],
+) -> Iterator[Verdict]:
+    steps = dict.fromkeys([*reference.traits(), *(path for path, _ in violations)])
+    for step in steps:
+        for each in Property:
+            yield Verdict(step, each, tested[step, each], violations.get((step, each)))
+
+
+_PRECEDENCE = (
+    Property.UNDO_TOLERATES_NOTHING,
+    Property.UNDO_RESTORES,
+    Property.STATE_SURVIVES,
+    Property.VERIFY_IS_RIGHT,
+    Property.IDEMPOTENT_UNDO,
+    Property.IDEMPOTENT_RUN,
+)
+
+
+def _violations(
+    findings: list[Found], reproduce: Callable[[str], str]
+) -> dict[tuple[str, Property], Violation]:
+    """Return the violations, each with the shortest case that shows it."""
+    grouped: dict[tuple[str, Property], list[Found]] = {}
+    for found in findings:
+        grouped.setdefault((found.blame.path, found.blame.property), []).append(found)
+    violations = {}
+    for (path, broken), group in sorted(grouped.items(), key=lambda each: _PRECEDENCE.index(each[0][1])):
+        if _is_explained(path, broken, group, grouped):
+            continue
+        violations[path, broken] = violation_of(min(group, key=_length), reproduce, len(group))
+    return violations
+
+
+def violation_of(found: Found, reproduce: Callable[[str], str], cases: int = 1) -> Violation:
+    """Return what went wrong in a case as a violation, with its story."""
+    case = found.case.id
+    return Violation(
+        found.blame.path,
+        found.blame.property,
+        f"{story_of(found.case)}: {found.blame.what}",
+        tuple(found.differences),
+        case,
+        reproduce(case),
+        cases,
+    )
+
+
+def _length(found: Found) -> tuple[int, bool]:
+    """Return how much happens to the run in a case: that which is told first has the least."""
+    is_disturbed = found.case.kind not in {"success", "rollback"}
+    return len(found.case.crashes) + is_disturbed, is_disturbed
+
+
+def _is_explained(
+    path: str, broken: Property, group: list[Found], grouped: dict[tuple[str, Property], list[Found]]
+) -> bool:
+    """Whether another violation of the same function explains this one: it shows without a repetition."""
+    roles = {found.blame.role for found in group}
+    if broken is Property.UNDO_RESTORES and all(found.case.kind == "abandon" for found in group):
+        return (path, Property.STATE_SURVIVES) in grouped  # what it has noted died with the process
+    stronger = {
+        Property.IDEMPOTENT_RUN: (Property.STATE_SURVIVES, Property.UNDO_RESTORES),
+        Property.IDEMPOTENT_UNDO: (Property.STATE_SURVIVES,),
+        Property.STATE_SURVIVES: (Property.UNDO_RESTORES,),
+    }.get(broken, ())
+    return any(
+        roles <= {found.blame.role for found in grouped.get((path, each), ()) if found.case.kind != "abandon"}
+        for each in stronger
+    )
+
+
+_STORIES = {
+    "success": "",
+    "abandon": "",
+    "rollback": "a run that has succeeded is undone",
+    "fail-before": "{} fails before its effect",
+    "fail-after": "{} fails after its effect",
+    "cancel-before": "the run is interrupted, to be undone, before {}",
+    "cancel-after": "the run is interrupted, to be undone, within {}, after its effect",
+    "cancel-done": "the run is interrupted, to be undone, when {} has completed",
+    "suspend-before": "the run is interrupted before {}, and resumed",
+    "suspend-after": "the run is interrupted within {}, after its effect, and resumed",
+    "retry-after": "{} fails once after its effect, and is tried again",
+    "timeout-before": "{} takes too long, and has no effect",
+    "timeout-after": "{} takes too long, and has its effect",
+    "timeout-late": "{} takes too long, and comes to its end when the run has given it up",
+    "undo-fails-after": "the undo of {} fails once after its effect, and is called again",
+}
+
+
+def story_of(case: Case) -> str:
+    """Return what is done to a run in words."""
+    told = [_STORIES[case.kind].format(case.path)] if _STORIES.get(case.kind) else []
+    for point in case.crashes:
+        moment, _, path = point.partition("#")[0].partition(":")
+        when, _, role = moment.partition("-")
+        told.append(
+            {
+                "before": f"crash before the {role} of {path}",
+                "after": f"crash after the effect of the {role} of {path}, before its record",
+                "noted": f"crash within the {role} of {path}, after an effect that it has recorded",
+                "recorded": f"crash after the record of the {role} of {path}" if role else "crash",
+                "ended": "crash at the end",
+            }[when]
+        )
+    if case.crashes:
+        told.append("rolled back" if case.kind == "abandon" else "resumed")
+    return "; ".join(told)
+
+
+def _goes_back(definition: Definition) -> bool:
+    """Whether a failed step sends a run back, at whatever depth it is."""
+    nested = [entry.nested for entry in definition.entries if entry.nested is not None]
+    return definition.mode is ExecutionMode.ROLLBACK and all(_goes_back(each) for each in nested)

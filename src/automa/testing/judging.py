@@ -1,0 +1,227 @@
+"""Judging a case that went wrong: which step is to blame, and for what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from automa.testing.exploration import Property
+from automa.testing.worlds import Difference, differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from automa.testing.playing import Called, Case, Played
+
+    Keys = tuple[str, ...]
+
+
+class Blame(NamedTuple):
+    """Who is to blame, for what, and what happened.
+
+    Attributes:
+        path: The path of the step.
+        role: Which of its functions did it.
+        property: What the step does not do.
+        what: What happened, in words.
+    """
+
+    path: str
+    role: str
+    property: Property
+    what: str
+
+
+def residue(played: Played) -> list[Keys]:
+    """Return where the world stays changed by steps that cannot be undone by their nature."""
+    return [
+        keys
+        for call in played.calls
+        if "irreversible" in call.traits and call.role in {"run", "prepare"}
+        for keys in changed(call)
+    ]
+
+
+def unlike(expected: Any, found: Any, left: Iterable[Keys] = ()) -> list[Difference]:
+    """Return where a world is not as it should be, but for what may be left there."""
+    kept = list(left)
+    return [each for each in differences(expected, found) if not _touches(each.keys, kept)]
+
+
+def changed(call: Called) -> list[Keys]:
+    """Return where a call has changed the world."""
+    return [each.keys for each in differences(call.before, call.after)]
+
+
+def _touches(keys: Keys, others: Iterable[Keys]) -> bool:
+    """Whether one of the places lies in the other, or is the same."""
+    return any(keys[: len(other)] == other or other[: len(keys)] == keys for other in others)
+
+
+def blame(case: Case, played: Played, undisturbed: Played) -> Blame:
+    """Find the step that is to blame for the end of a case that is not as it should be.
+
+    Args:
+        case: What was done to the run.
+        played: What came of it, each call traced.
+        undisturbed: What comes of it without crashes (a fault that befalls it once is left out too), traced.
+    """
+    return (
+        _abandoned_badly(case, played)
+        or _first_to_differ(played, undisturbed)
+        or _verified_wrongly(played, undisturbed)
+        or next(_not_restored(case, played), None)
+        or _unclear()
+    )
+
+
+def _abandoned_badly(case: Case, played: Played) -> Blame | None:
+    """Return the step that was at work when the process died, where its undo does not stand that."""
+    moment, _, path = case.crashes[0].partition("#")[0].partition(":") if case.crashes else ("", "", "")
+    undo = played.last().get((path, "undo"))
+    if case.kind != "abandon" or undo is None or moment not in {"before-run", "after-run", "noted-run"}:
+        return None
+    has_run = moment != "before-run"
+    runs = [call for call in played.calls if call.path == path and call.role in {"run", "prepare"}]
+    restored = not unlike(runs[0].before, undo.after, residue(played)) if has_run else not changed(undo)
+    if restored and undo.error is None:
+        return None
+    broken = {
+        "before-run": Property.UNDO_TOLERATES_NOTHING,
+        "noted-run": Property.UNDO_RESTORES,
+        "after-run": Property.STATE_SURVIVES,
+    }[moment]
+    return Blame(path, "undo", broken, _what_of_undo(path, undo, undo.error))
+
+
+def _first_to_differ(played: Played, undisturbed: Played) -> Blame | None:
+    """Return the first call that leaves the world otherwise than undisturbed, or fails where it did not."""
+    usual = undisturbed.last()
+    seen: set[tuple[str, str]] = set()
+    repeated: set[tuple[str, str]] = set()
+    for call in played.calls:
+        is_again = call.action in seen
+        (repeated if is_again else seen).add(call.action)
+        if call.role == "verify" or call.action not in usual:
+            continue
+        reference = usual[call.action]
+        if (call.error is None) == (reference.error is None) and not _leaves_otherwise(call, reference):
+            continue
+        if not is_again and call.sitting == 0:
+            continue  # the fault itself
+        what = f"{call.role} of {call.path} " + (
+            f"failed: {call.error}" if call.error and not reference.error else "left another world"
+        )
+        return Blame(call.path, call.role, _property_of(call, seen, repeated, is_again=is_again), what)
+    return None
+
+
+def _leaves_otherwise(call: Called, reference: Called) -> bool:
+    """Whether a call leaves otherwise what it changes, or changes undisturbed."""
+    places = [*changed(call), *changed(reference)]
+    return any(_touches(each.keys, places) for each in differences(reference.after, call.after))
+
+
+def _property_of(
+    call: Called, seen: set[tuple[str, str]], repeated: set[tuple[str, str]], *, is_again: bool
+) -> Property:
+    """Return what a call violates that differs: it was made again, or for the first time in a new process."""
+    if call.role == "undo" and is_again:
+        return Property.IDEMPOTENT_UNDO
+    if not is_again:
+        was_run_again = call.role == "undo" and (call.path, "run") in repeated
+        return Property.IDEMPOTENT_RUN if was_run_again else Property.STATE_SURVIVES
+    if "verify" in call.traits and (call.path, "verify") in seen:
+        return Property.VERIFY_IS_RIGHT
+    return Property.IDEMPOTENT_RUN
+
+
+def _verified_wrongly(played: Played, undisturbed: Played) -> Blame | None:
+    """Return the step that was taken for done by its verify, and was not."""
+    called = {call.action for call in played.calls}
+    for path, role in undisturbed.last():
+        if role == "run" and (path, role) not in called and (path, "verify") in called:
+            what = f"verify of {path} said that it was done, and it was not"
+            return Blame(path, "verify", Property.VERIFY_IS_RIGHT, what)
+    return None
+
+
+def lie(played: Played, undisturbed: Played) -> Blame | None:
+    """Return the step whose verify has said what is not true, even where no harm has come of it."""
+    usual = undisturbed.last()
+    for place, call in enumerate(played.calls):
+        run = usual.get((call.path, "run"))
+        if call.role != "verify" or call.said is None or run is None or not changed(run):
+            continue
+        before = [each for each in played.calls[:place] if each.action == (call.path, "run")]
+        if (call.said and not before) or (not call.said and any(each.error is None for each in before)):
+            what = (
+                f"verify of {call.path} said that it was {'' if call.said else 'not '}done, which is not true"
+            )
+            return Blame(call.path, "verify", Property.VERIFY_IS_RIGHT, what)
+    return None
+
+
+def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
+    """Yield the steps whose undo does not leave the world as it was before their run."""
+    if played.outcome == "succeeded":
+        return
+    undone = played.last()
+    kept = residue(played)
+    last = undone.get((case.path, "undo"))
+    if case.path not in played.traits() and last is not None and (last.error is not None or changed(last)):
+        what = _what_of_undo(case.path, last, last.error)
+        yield Blame(case.path, "undo", Property.UNDO_TOLERATES_NOTHING, what)
+    for path in reversed(
+        dict.fromkeys(call.path for call in played.calls if call.role in {"run", "prepare"})
+    ):
+        runs = [call for call in played.calls if call.path == path and call.role in {"run", "prepare"}]
+        undos = [call for call in played.calls if call.action == (path, "undo")]
+        places = [keys for call in (*runs, *undos) for keys in changed(call)]
+        last = undone.get((path, "undo"))
+        after = played.world if last is None else last.after
+        left = [
+            each
+            for each in unlike(runs[0].before, after, kept)
+            if _touches(each.keys, places) and not _is_changed_later(each.keys, path, played)
+        ]
+        failed = None if last is None else last.error
+        if not left and failed is None:
+            continue
+        was_run_again = sum(call.role == "run" for call in runs) > 1  # it has forgotten what its undo needs
+        broken = Property.IDEMPOTENT_RUN if was_run_again else Property.UNDO_RESTORES
+        if last is not None and last.sitting != runs[-1].sitting and not was_run_again:
+            broken = (
+                Property.STATE_SURVIVES
+            )  # unless the undo does not restore the world in one sitting either
+        yield Blame(path, "undo", broken, _what_of_undo(path, last, failed))
+
+
+def _is_changed_later(keys: Keys, path: str, played: Played) -> bool:
+    """Whether another step that was run later, and is undone later, changes the same place: branches do."""
+    order = list(played.traits())
+    undone = [call.path for call in played.calls if call.role == "undo"]
+    if path not in undone:
+        return False
+    return any(
+        call.role == "run"
+        and order.index(call.path) > order.index(path)
+        and call.path in undone
+        and undone.index(call.path) > undone.index(path)
+        and _touches(keys, changed(call))
+        for call in played.calls
+    )
+
+
+def _what_of_undo(path: str, undo: Called | None, failed: str | None) -> str:
+    if failed is not None:
+        return f"undo of {path} failed: {failed}"
+    if undo is None or "undo" not in undo.traits:
+        return f"{path} has no undo, and is not declared irreversible"
+    return f"undo of {path} left what its run had done"
+
+
+def _unclear() -> Blame:
+    """Blame the workflow itself, where no call of a step tells."""
+    what = "no call of a step tells why: look at what is done elsewhere, where the workflow is made say"
+    return Blame("", "run", Property.IDEMPOTENT_RUN, what)
