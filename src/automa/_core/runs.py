@@ -128,9 +128,12 @@ class Run:
 
     def record_at_once(self, effect: Effect) -> None:
         """Write a record while a step is at work, where there is a journal; else let it be heard of later."""
-        if self.write_at_once is not None:
-            self.write_at_once(effect)
-        elif self.is_heard:
+        write = self.write_at_once or self.record_later
+        write(effect)
+
+    def record_later(self, effect: Effect) -> None:
+        """Let a record be heard of with the next ones that are written, if anybody hears."""
+        if self.is_heard:
             self.unwritten.append(effect)
 
     def fork(self, count: int) -> Iterator[Run]:

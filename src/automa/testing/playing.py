@@ -229,8 +229,7 @@ class Process:
         if run.run_id in self._watched:  # a branch has what its run has
             return
         self._watched.add(run.run_id)
-        record = run.write_at_once
-        assert record is not None  # noqa: S101  # what is explored is journaled
+        record = run.write_at_once or run.record_later  # a step may start a run without a journal
 
         def record_and_pass(effect: Effect) -> None:
             record(effect)
