@@ -263,9 +263,9 @@ def test_what_interrupts_a_run_now_stays_when_a_branch_ends_that_was_interrupted
         ._workflow_run("r", State("shared"), None, Listeners((), package_logger, "r"))
         .run
     )
-    branch = run.branch()
+    [branch] = run.fork(1)
     now, before = KeyboardInterrupt(), SystemExit()
     branch.interruption = branch.replayed = before
     run.interruption = now
-    run.join(branch)
+    run.join()
     assert (run.interruption, run.replayed) == (now, None)

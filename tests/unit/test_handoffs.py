@@ -56,6 +56,9 @@ ILLEGAL_RUNS = {
     "no report": lambda step, ctx, event: Handoff(step.next, event),
     "two reports": lambda step, ctx, event: step.run_next(Success.of(event, ctx.report)),
     "another's report": lambda step, ctx, event: step.run_next(event, StepReport("before", Action.RUN)),
+    "a failure with another's report": lambda step, ctx, event: Handoff(
+        step, Failure.of_run(event, ValueError("x"), StepReport("before", Action.RUN))
+    ),
     "another run's event": other_event,
 }
 

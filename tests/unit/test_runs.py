@@ -216,6 +216,26 @@ async def test_sync_steps_of_an_async_run_work_in_threads_with_the_context_varia
     assert seen == [(False, "set")]
 
 
+async def test_a_controller_of_one_instance_works_in_a_thread_though_its_step_has_an_async_function():
+    """Whether a call may block is told by what is called, not by what the class of the step would call."""
+    seen = []
+
+    async def noop():
+        pass
+
+    class Special(Step):
+        def __init__(self):
+            super().__init__("special", run=noop)
+            self.run = self._run_itself
+
+        def _run_itself(self, ctx, prev_success):
+            seen.append(threading.current_thread() is threading.main_thread())
+            return ctx.step.run_next(prev_success, ctx.report)
+
+    report = await Workflow("w", [Special()]).start_async()
+    assert (report.outcome, seen) == (Outcome.SUCCEEDED, [False])
+
+
 async def test_an_awaitable_from_a_sync_step_is_awaited_in_an_async_run():
     """A sync function that returns an awaitable is waited for on the loop."""
 

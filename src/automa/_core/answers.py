@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from automa._core.runs import StepRun, WorkflowRun
     from automa._core.status import Action
 
-_RAN: tuple[Action, ...] = (RUN,)
-_ROLLED_BACK: tuple[Action, ...] = (ROLLBACK,)
-_RAN_AND_ROLLED_BACK: tuple[Action, ...] = (RUN, ROLLBACK)
-
 
 def event_of_run(
     workflow_run: WorkflowRun, step_run: StepRun, sent: Success, answer: object
@@ -41,9 +37,10 @@ def event_of_run(
         reports = event.added
         is_twofold = len(reports) > 1
         receiver = workflow_run.step_at(step_run.index - 1) if is_twofold else step_run.step
-        actions = _RAN_AND_ROLLED_BACK if is_twofold else _RAN
-        if answer.to is receiver and event.base is sent.base and _are_own(reports, step_run, actions):
-            return event
+        if answer.to is receiver and event.base is sent.base and reports and not reports[2:]:
+            is_own = _is_own(reports[0], step_run, RUN)
+            if is_own and (not is_twofold or _is_own(reports[1], step_run, ROLLBACK)):
+                return event
     else:
         receiver = workflow_run.step_at(step_run.index + 1)
     return _illegal(step_run, answer, "run", receiver)
@@ -63,7 +60,8 @@ def event_of_rollback(
         isinstance(event, Failure)
         and answer.to is receiver
         and event.base is sent.base
-        and _are_own(event.added, step_run, _ROLLED_BACK)
+        and len(event.added) == 1
+        and _is_own(event.added[0], step_run, ROLLBACK)
     ):
         report = event.added[0]
         return event if report.error is None or report.status is FAILED else report.error
@@ -73,18 +71,13 @@ def event_of_rollback(
 _WENT_WELL = (SUCCESS, SKIPPED)
 
 
-def _are_own(reports: tuple[StepReport, ...], step_run: StepRun, actions: tuple[Action, ...]) -> bool:
-    """Whether reports are closed ones of a step's own, of these actions."""
-    if len(reports) != len(actions):
+def _is_own(report: StepReport, step_run: StepRun, action: Action) -> bool:
+    """Whether a report is a closed one of a step's own, of this action: that of a run tells why it failed."""
+    if report.action is not action or report.step_id != step_run.id:
         return False
-    for report, action in zip(reports, actions, strict=True):
-        if report.action is not action or report.step_id != step_run.id or report.status is UNDEFINED:
-            return False
-        if (report.status is FAILED and report.error is None) or (
-            action is RUN and report.status is not FAILED
-        ):
-            return False
-    return True
+    if report.status is FAILED:
+        return report.error is not None
+    return action is ROLLBACK and report.status is not UNDEFINED
 
 
 def _not_a_handoff(step_run: StepRun, answer: object) -> BaseException:

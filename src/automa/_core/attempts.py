@@ -339,7 +339,7 @@ def _cut_off(
         step_run.local = None if local is None else local.as_committed()
         step_run.go_back_to(mark, workflow_run.shared)
         if ctx.action is RUN:
-            workflow_run.run.left_at_work.append(LeftAtWork(step_run, ctx, after.report))
+            workflow_run.run.left_at_work += (LeftAtWork(step_run, ctx, after.report),)
     return after
 
 
@@ -365,7 +365,7 @@ def wait_for_late(run: Run, left: LeftAtWork, seconds: float) -> Generator[Comma
     left.report.more.late = late
     if late.result is not None:
         run.results[late.path] = late.result
-    run.left_at_work.remove(left)
+    run.forget_late(left)
     if run.is_heard:
         run.unwritten.append(late)
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.functions import Preparation, is_coroutine_function
+from automa._core.status import ROLLBACK, RUN
 from automa._core.steps import Step
 
 if TYPE_CHECKING:
@@ -57,12 +58,12 @@ class Deliver:
 
     def might_block(self) -> bool:
         """Whether the call might block an event loop: there is a user's function in it that is not async."""
-        controller = self.controller
+        controller: Any = self.controller
         if isinstance(controller, Preparation):
             return not controller.function.is_async
-        step, name = getattr(controller, "__self__", None), self.ctx.action
-        if isinstance(step, Step) and getattr(type(step), name) is getattr(Step, name):
-            function = step.function_of(name)
+        called = getattr(controller, "__func__", None)
+        if called is Step.run or called is Step.rollback:
+            function = controller.__self__.function_of(RUN if called is Step.run else ROLLBACK)
             return function is not None and not function.is_async
         return not is_coroutine_function(controller)
 

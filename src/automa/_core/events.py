@@ -71,7 +71,7 @@ class Failure(Event):
     def __init__(
         self, workflow_report: WorkflowReport, error: BaseException, added: tuple[StepReport, ...] = ()
     ) -> None:
-        super().__init__(workflow_report, added)
+        self.base, self.added = workflow_report, added  # no `super().__init__`: every undo passes here
         if not isinstance(error, BaseException):
             raise TypeError(f"a failure has an exception as its error, not {error!r}")
         self.error: BaseException = error

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from automa._core.context import Context
-    from automa._core.events import Handoff
+    from automa._core.events import Failure, Handoff, Success
+    from automa._core.reports import StepReport
     from automa._core.steps import Step
 
 SagaRun = Callable[..., Any]
@@ -206,24 +207,31 @@ class PendingAnswer(Awaitable["Handoff"]):
     Args:
         awaitable: What the function gave.
         answer: Turns what came of it, a value or an error, into the handoff.
+        event: What the step was handed; the first argument of `answer`.
+        report: Its report; the second.
     """
 
-    __slots__ = ("_answer", "_awaitable")
+    __slots__ = ("_answer", "_awaitable", "_event", "_report")
 
-    def __init__(self, awaitable: Awaitable[Any], answer: Callable[[Any, Exception | None], Handoff]) -> None:
+    def __init__(
+        self,
+        awaitable: Awaitable[Any],
+        answer: Callable[[Any, StepReport, Any, Exception | None], Handoff],
+        event: Success | Failure,
+        report: StepReport,
+    ) -> None:
         self._awaitable = awaitable
         self._answer = answer
+        self._event = event
+        self._report = report
 
     def __await__(self) -> Generator[Any, Any, Handoff]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> Handoff:
         value, error = None, None
         try:
-            value = await self._awaitable
+            value = yield from self._awaitable.__await__()
         except Exception as raised:  # noqa: BLE001  # whatever it is, it is the step's outcome
             error = raised
-        return self._answer(value, error)
+        return self._answer(self._event, self._report, value, error)
 
     def close(self) -> None:
         """Give up the awaitable without waiting for it."""

@@ -8,8 +8,11 @@ from automa._core.definition import Definition
 from automa.errors import BranchCancelled, WorkflowDefinitionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from automa._core.protocols import AtomicStep, Composite
     from automa._core.runs import Run, StepRun, WorkflowRun
+    from automa._core.state import Guard
 
 OnFailure = Literal["finish", "cancel"]
 
@@ -116,15 +119,16 @@ def forked(workflow_run: WorkflowRun, step_run: StepRun, definition: ParallelDef
         StateError: Where the state cannot be copied.
     """
     nested = step_run.nested = workflow_run.nest(step_run, definition)
-    nested.branches = [nested.branch(each) for each in definition.branches]
+    runs = workflow_run.run.fork(len(definition.branches))
+    nested.branches = [nested.branch(*each) for each in zip(definition.branches, runs, strict=True)]
     return nested
 
 
 def joined(workflow_run: WorkflowRun, nested: WorkflowRun) -> None:
     """Bring together what the branches of a parallel step have come to."""
     run = workflow_run.run
+    run.join()
     for branch in nested.branches:
-        run.join(branch.run)
         nested.steps += branch.steps
         nested.undo_failed = nested.undo_failed or branch.undo_failed
     places = {step_id: place for place, step_id in enumerate(nested.definition.step_ids)}
@@ -135,18 +139,16 @@ def joined(workflow_run: WorkflowRun, nested: WorkflowRun) -> None:
         assert branch.first_error is not None  # noqa: S101  # it is one of those that failed
         nested.first_error = branch.first_error
         run.replay_decision(branch.first_error, branch.run.sends_back(branch.first_error))
-    for branch in nested.branches:
-        _adopt(branch, run)
+    _adopt(nested.branches, run, run.guard)
 
 
-def _adopt(workflow_run: WorkflowRun, run: Run) -> None:
-    """Let what was a branch go on, backward, with the whole run."""
-    workflow_run.run = run
-    workflow_run.shared.guard = run.guard
-    for step_run in workflow_run.steps:
-        if step_run.local is not None:
-            step_run.local.guard = run.guard
-        if step_run.nested is not None:
-            _adopt(step_run.nested, run)
-            for branch in step_run.nested.branches:
-                _adopt(branch, run)
+def _adopt(workflow_runs: Sequence[WorkflowRun], run: Run, guard: Guard | None) -> None:
+    """Let what were branches go on, backward, with the whole run."""
+    for workflow_run in workflow_runs:
+        workflow_run.run = run
+        workflow_run.shared.guard = guard
+        for step_run in workflow_run.steps:
+            if step_run.local is not None:
+                step_run.local.guard = guard
+            if step_run.nested is not None:
+                _adopt((step_run.nested, *step_run.nested.branches), run, guard)

@@ -413,7 +413,7 @@ def _settle(workflow_run: WorkflowRun) -> Generator[Command, Any, None]:
                 now, note = clock.now(), "it came to its end after its undo"
                 yield from _undo_more(workflow_run, Requested(now, Request.RETRY_UNDO, step_run.path, note))
             continue
-        run.left_at_work.remove(left)
+        run.forget_late(left)
         left.report.more.late = late = Late(step_run.path, clock.now(), is_back=False)
         if run.is_heard:
             run.unwritten.append(late)

@@ -16,7 +16,7 @@ from automa.errors import repr_of
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from automa._core.context import Context
@@ -75,7 +75,7 @@ class Run:
         given_up: Why this branch of a `Parallel` is given up, or None.
         wake: Called where this branch is stopped from outside; the driver sets it.
         takes_detours: Whether every step is more than a plain one now.
-        record_at_once: Writes a record while a step is at work; the driver sets it where there is a journal.
+        write_at_once: Writes a record while a step is at work; the driver sets it where there is a journal.
         left_at_work: The steps that took too long in a thread, and may be at work still.
         turned_back_after: Tells, by its records, what turned the run back after a step; a replay sets it.
     """
@@ -117,42 +117,53 @@ class Run:
         self.late_grace: float = late_grace
         self.is_past_pivot: bool = False
         self.takes_detours: bool = deadline is not None
-        self.record_at_once: Callable[[Effect], None] = self._record_later
-        self.left_at_work: list[LeftAtWork] = []
+        self.write_at_once: Callable[[Effect], None] | None = None
+        self.left_at_work: tuple[LeftAtWork, ...] = ()
         self._decided: tuple[BaseException, bool] | None = None
         self.given_up: BranchCancelled | None = None
         self.wake: Callable[[], object] = _nothing
         self.turned_back_after: Callable[[str], BaseException | None] = _not_turned_back
-        self._branches: list[Run] = []
+        self._branches: Sequence[Run] = ()
         self._parent: Run | None = None
 
-    def _record_later(self, effect: Effect) -> None:
+    def record_at_once(self, effect: Effect) -> None:
+        """Write a record while a step is at work, where there is a journal; else let it be heard of later."""
+        write = self.write_at_once or self.record_later
+        write(effect)
+
+    def record_later(self, effect: Effect) -> None:
+        """Let a record be heard of with the next ones that are written, if anybody hears."""
         if self.is_heard:
             self.unwritten.append(effect)
 
-    def branch(self) -> Run:
-        """Return what the steps of one branch share; they see the results of the steps before it."""
-        branch = Run.__new__(Run)
-        own = {"unwritten": [], "results": dict(self.results), "_branches": [], "_parent": self}
-        own["left_at_work"] = []  # joined in the order of the branches, whichever was late first
-        branch.__dict__ = {**self.__dict__, **own, "wake": _nothing}
-        branch.takes_detours = self.takes_detours or self.is_heard  # only what is admitted is recorded
-        if self.begun is None:
-            branch.record_at_once = branch._record_later  # noqa: SLF001  # it is one of its own kind
-        self._branches.append(branch)
-        return branch
+    def fork(self, count: int) -> Iterator[Run]:
+        """Yield for each branch what its steps share; they see the results of the steps before it."""
+        self._branches = branches = []  # each is told of an interruption from its beginning on
+        for _ in range(count):
+            branch = Run.__new__(Run)
+            branch.__dict__ = self.__dict__.copy()
+            branch.unwritten, branch.results = [], self.results.copy()
+            branch.left_at_work = ()  # joined in the order of the branches, whichever was late first
+            branch.takes_detours = self.takes_detours or self.is_heard  # only what is admitted is recorded
+            branch.wake = _nothing
+            branch._branches, branch._parent = (), self  # noqa: SLF001  # it is one of its own kind
+            branches.append(branch)
+            yield branch
 
-    def join(self, branch: Run) -> None:
-        """Take over what has come of a branch that has ended."""
-        self._branches.remove(branch)
-        self.results.update(branch.results)
-        self.unwritten += branch.take_unwritten()
-        self.left_at_work += branch.left_at_work
-        self.must_undo = self.must_undo or branch.must_undo
-        if branch.interruption is None:
-            return
-        if branch.interruption is not branch.replayed:
-            self.interrupt(branch.interruption)
+    def join(self) -> None:
+        """Take over what has come of the branches, which have ended."""
+        for branch in self._branches:
+            self.results.update(branch.results)
+            self.unwritten += branch.unwritten
+            self.left_at_work += branch.left_at_work
+            self.must_undo = self.must_undo or branch.must_undo
+            if branch.interruption is not None:
+                self._join_interruption(branch, branch.interruption)
+        self._branches = ()
+
+    def _join_interruption(self, branch: Run, interruption: BaseException) -> None:
+        if interruption is not branch.replayed:
+            self.interrupt(interruption)
         elif self.interruption is self.replayed:  # each branch has an error of its own for what was replayed
             self.interruption = self.replayed = branch.replayed
 
@@ -219,6 +230,10 @@ class Run:
     def stopped_by(self) -> BaseException | None:
         """Why no further step is started, or None."""
         return self.given_up if self.interruption is None else self.interruption
+
+    def forget_late(self, left: LeftAtWork) -> None:
+        """Note that nothing more is to be seen to about a step that took too long."""
+        self.left_at_work = tuple(each for each in self.left_at_work if each is not left)
 
     def take_unwritten(self) -> list[Record]:
         """Return the records that have gathered, and begin anew."""
@@ -409,7 +424,7 @@ class WorkflowRun:
         self.is_undone: bool = False
         self.undo_failed: bool = False
         self.is_branch: bool = False
-        self.branches: list[WorkflowRun] = []
+        self.branches: Sequence[WorkflowRun] = ()
 
     @property
     def itself(self) -> StepRun:
@@ -419,13 +434,14 @@ class WorkflowRun:
             self._itself = StepRun(self.definition.id, path, -1, None, None)
         return self._itself
 
-    def branch(self, definition: Definition) -> WorkflowRun:
+    def branch(self, definition: Definition, run: Run) -> WorkflowRun:
         """Return a run of one branch of this parallel step: with a copy of the state, and the same report."""
         branch = WorkflowRun.__new__(WorkflowRun)
-        branch.run = self.run.branch()
-        branch.definition, branch.count, branch.steps, branch.branches = definition, 1, [], []
+        branch.run, branch.definition, branch.count = run, definition, 1
+        branch.steps, branch.branches = [], ()
         branch.shared = self.shared.as_committed()
-        branch.shared.guard = branch.run.guard
+        if run.begun is not None:
+            branch.shared.guard = run.guard
         branch.modes, branch.ids, branch.prefix, branch.report = (
             self.modes,
             self.ids,

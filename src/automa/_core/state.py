@@ -219,9 +219,11 @@ class State(MutableMapping[str, Any]):
 
     def as_committed(self) -> State:
         """Return a state of its own with what was committed last."""
-        state = State(self._name, step=self.step, guard=self.guard)
-        state._texts = dict(self._texts)
-        state._values = {key: json.loads(text) for key, text in self._texts.items()}
+        texts = self._texts
+        values = {key: json.loads(text) for key, text in texts.items()} if texts else {}
+        state = State.__new__(State)  # no `__init__`: every branch has one
+        state.step, state.guard, state.touched = self.step, self.guard, set()
+        state._name, state._texts, state._values = self._name, texts.copy(), values  # noqa: SLF001  # its own kind
         return state
 
     def changes(self) -> Changes | None:

@@ -271,7 +271,7 @@ class Step:
         except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
             return self._answer_run(prev_success, report, None, error)
         if result is not None and is_awaitable(result):
-            return PendingAnswer(result, functools.partial(self._answer_run, prev_success, report))
+            return PendingAnswer(result, self._answer_run, prev_success, report)
         report.result = result
         return self.run_next(prev_success, report)
 
@@ -300,7 +300,7 @@ class Step:
         except Exception as error:  # noqa: BLE001  # whatever a user's function raises is its outcome
             return self._answer_rollback(prev_failure, report, None, error)
         if result is not None and is_awaitable(result):
-            return PendingAnswer(result, functools.partial(self._answer_rollback, prev_failure, report))
+            return PendingAnswer(result, self._answer_rollback, prev_failure, report)
         return self.rollback_prev(prev_failure, report)
 
     def _answer_rollback(

@@ -18,7 +18,7 @@ from automa.runtime.sync_driver import Crew, end_of, refusal
 from automa.runtime.threads import call, call_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from automa._core.commands import Limit
     from automa._core.runs import Run
@@ -77,6 +77,8 @@ class _Walker:
         run: What the steps share whose commands they are.
     """
 
+    __slots__ = ("_is_branch", "_launch", "_run", "_thread", "_walk")
+
     def __init__(self, launch: Launch, walk: Walk, run: Run) -> None:
         self._launch = launch
         self._walk = walk
@@ -91,8 +93,16 @@ class _Walker:
         except StopIteration as stop:
             return stop.value
 
-    async def go_on(self, command: Any, *, until_rollback: bool = False) -> Any:
-        """Carry out the walk from a command on, to its end or to the way back."""
+    async def go_on(
+        self, command: Any, task: asyncio.Task[Any] | None = None, *, until_rollback: bool = False
+    ) -> Any:
+        """Carry out the walk from a command on, to its end or to the way back.
+
+        Args:
+            command: The command.
+            task: The task that does so; asked for when it is needed.
+            until_rollback: Whether to return the first command of the way back.
+        """
         answer: object
         tells = self._launch.listeners.hears_calls
         while True:
@@ -107,8 +117,11 @@ class _Walker:
                 elif answer is None:  # `_deliver`, spelt out for the usual async step: a coroutine costs
                     answer = call(command)
                     if is_awaitable(answer):
-                        waits = self._attended(answer)
-                        answer = await (_alone(waits) if command.ctx.action is Action.ROLLBACK else waits)
+                        if command.ctx.action is Action.ROLLBACK:
+                            answer = await _alone(functools.partial(self._attended, answer))
+                        else:
+                            task = task or _this_task()
+                            answer = await self._attended(answer, task)
             elif not isinstance(command, Command) or (until_rollback and _is_of_way_back(command)):
                 return command
             else:
@@ -173,18 +186,16 @@ class _Walker:
             if cancellation is not None:  # cancelled while the function worked that gave it
                 close_awaitable(answer)
                 return self._stopped(cancellation)
-            if limit is None and delivery.ctx.action is not Action.ROLLBACK:
-                return await self._attended(answer)
-            waits = self._attended(answer) if limit is None else self._limited(answer, limit, until)
-            return await (_alone(waits) if delivery.ctx.action is Action.ROLLBACK else waits)
+            waits = functools.partial(self._attended, answer)
+            if limit is not None:
+                waits = functools.partial(self._limited, answer, limit, until)
+            return await (_alone(waits) if delivery.ctx.action is Action.ROLLBACK else waits(_this_task()))
         if cancellation is None or self._run.given_up is not None:
             return answer
         return Interrupted(cancellation, answer)
 
-    async def _attended(self, awaitable: Any) -> object:
-        """Wait for the answer of an async step; one that swallows its cancellation does not end it."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # this runs in one
+    async def _attended(self, awaitable: Any, task: asyncio.Task[Any]) -> object:
+        """Wait for the answer of an async step; one that swallows its cancellation does not end the task."""
         before = task.cancelling()
         answer: object
         try:
@@ -199,13 +210,11 @@ class _Walker:
             return answer
         return Interrupted(asyncio.CancelledError(), answer)
 
-    async def _limited(self, awaitable: Any, limit: Limit, until: float) -> object:
+    async def _limited(self, awaitable: Any, limit: Limit, until: float, task: asyncio.Task[Any]) -> object:
         """Wait for the answer of an async step, as long as it may take; what comes later does not count."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # this runs in one
         before = task.cancelling()
         async with asyncio.timeout_at(until) as scope:
-            answer = await self._attended(awaitable)
+            answer = await self._attended(awaitable, task)
         if not scope.expired():
             return answer
         late = answer.answer if isinstance(answer, Interrupted) else answer
@@ -279,15 +288,13 @@ class _Walker:
 
         async def work() -> None:
             nonlocal at_work
-            task = asyncio.current_task()
-            assert task is not None  # noqa: S101  # it is one
+            task = _this_task()
             wake = functools.partial(_cancel, loop, task)
             try:
-                while (taken := crew.take()) is not None:
-                    index, branch = taken
+                for index, branch in crew.rest:
                     branch.run.wake = wake
                     walker = _Walker(self._launch, branch.walk, branch.run)
-                    crew.ended(index, await walker.go_on(walker.advance(None)))
+                    crew.ended(index, await walker.go_on(walker.advance(None), task))
             finally:
                 at_work -= 1
                 if not at_work:
@@ -303,6 +310,12 @@ class _Walker:
             if task.done() and not task.cancelled():  # its walk has ended all the same
                 task.result()
         return crew.ends
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # whoever asks runs in one
+    return task
 
 
 def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
@@ -351,12 +364,12 @@ async def _wait_for(future: asyncio.Future[Any], seconds: float | None) -> BaseE
     return cancellation
 
 
-async def _alone(waits: Coroutine[Any, Any, object]) -> object:
+async def _alone(waits: Callable[[asyncio.Task[Any]], Coroutine[Any, Any, object]]) -> object:
     """Wait for the answer of an async undo in a task of its own: cancelling itself it cuts off no other."""
     answers: list[object] = []
 
     async def keep() -> None:
-        answers.append(await waits)
+        answers.append(await waits(_this_task()))
 
     task = _protected(keep())
     cancellation = await _wait_for(task, None)

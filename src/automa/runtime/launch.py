@@ -66,7 +66,7 @@ class Launch:
         self.late: dict[str, Future[object]] = {}
         self._lock = threading.Lock()
         if journal is not None:
-            run.record_at_once = self._record
+            run.write_at_once = self._record
 
     def write(self, run: Run, records: list[Record]) -> Any:
         """Write records, then let the listeners hear of them; return what the walk is answered.

@@ -15,6 +15,7 @@ from automa.errors import AsyncStepError, BranchCancelled
 from automa.runtime.interrupts import InterruptGuard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from automa._core.commands import Branch, Command, Limit
@@ -199,8 +200,7 @@ def _fork(launch: Launch, fork: Fork, run: Run, guard: InterruptGuard) -> list[o
     def work() -> None:
         nonlocal at_work
         try:
-            while (taken := crew.take()) is not None:
-                index, branch = taken
+            for index, branch in crew.rest:
                 crew.ended(index, _walk(launch, branch.walk, branch.run, InterruptGuard()))
         except BaseException as error:  # noqa: BLE001  # it is raised where the others have ended
             broken.append(error)
@@ -251,19 +251,16 @@ class Crew:
         fork: The branches.
 
     Attributes:
+        rest: The branches that nobody has taken yet, with their numbers; workers take one after the other.
         workers: How many go on at once.
         ends: What each branch has returned.
     """
 
     def __init__(self, fork: Fork) -> None:
         self._fork = fork
-        self._rest = iter(enumerate(fork.branches))  # threads take from it one after the other
+        self.rest: Iterator[tuple[int, Branch]] = iter(enumerate(fork.branches))
         self.workers: int = min(fork.limit or len(fork.branches), len(fork.branches))
         self.ends: list[object] = [None] * len(fork.branches)
-
-    def take(self) -> tuple[int, Branch] | None:
-        """Return the next branch, and its number; None where there is none."""
-        return next(self._rest, None)
 
     def ended(self, index: int, end: object) -> None:
         """Note what a branch has returned; where one has failed the others may have to be given up."""

@@ -229,13 +229,13 @@ class Process:
         if run.run_id in self._watched:  # a branch has what its run has
             return
         self._watched.add(run.run_id)
-        record = run.record_at_once
+        record = run.write_at_once or run.record_later  # a step may start a run without a journal
 
         def record_and_pass(effect: Effect) -> None:
             record(effect)
             self._pass(f"noted-{_ROLES.get(effect.action, effect.action)}:{effect.path}")
 
-        run.record_at_once = record_and_pass
+        run.write_at_once = record_and_pass
 
     def _deliver(self, command: Deliver) -> Generator[Command, Any, Any]:
         role = role_of(command)
@@ -350,7 +350,7 @@ def _in_step(fork: Fork) -> Generator[Command, Any, list[object]]:
     crew = Crew(fork)
     at_work: list[tuple[int, Branch, Command | None]] = []
     while True:
-        while len(at_work) < crew.workers and (taken := crew.take()) is not None:
+        while len(at_work) < crew.workers and (taken := next(crew.rest, None)) is not None:
             at_work.append((*taken, None))
         if not at_work:
             return crew.ends
