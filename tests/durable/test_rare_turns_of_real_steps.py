@@ -11,6 +11,7 @@ import pytest
 
 from automa import (
     Answered,
+    AttemptFailed,
     Begun,
     BranchCancelled,
     DeadlineExceeded,
@@ -446,3 +447,30 @@ def test_what_failed_past_the_pivot_is_read_from_the_journal(last, depth):
     report = Workflow("w", steps).start(run_id="r", store=store)
     assert "not now" in str(report)
     assert str(read(decode_entries(store.load("w", "r"))).report) == str(report)
+
+
+@pytest.mark.guarantee("G8")
+@pytest.mark.parametrize(
+    "last", [lambda: Step("late", run=lambda: 1, prepare=_fail), lambda: Step("late", run=_fail)]
+)
+async def test_a_branch_that_goes_on_beside_one_that_failed_past_the_pivot(last):
+    """The run needs attention, in its report and in its journal, although the last to be recorded went well."""
+    gone = asyncio.Event()
+
+    async def slow():
+        await gone.wait()
+
+    class Listener:
+        def on_record(self, record):
+            if isinstance(record, AttemptFailed):
+                gone.set()
+
+    store = MemoryStore()
+    both = Parallel("both", last(), Step("slow", run=slow))
+    workflow = Workflow("w", [Step("pivot", run=lambda: 1, pivot=True), both], observers=[Listener()])
+    report = await workflow.start_async(run_id="r", store=store)
+    assert report.outcome == "needs_attention"
+    reading = read(decode_entries(store.load("w", "r"))).report
+    assert reading.outcome == "needs_attention"
+    assert str(reading) == str(report)
+    assert [each.status for each in store.runs()] == ["needs_attention"]

@@ -839,3 +839,40 @@ def test_a_death_around_a_late_branch(trace, at, dies_after):
     assert {"undo j", "undo i", "undo x", "undo a"} <= set(trace.calls)
     assert report.outcome in {Outcome.UNDONE, Outcome.NEEDS_ATTENTION}
     assert str(workflow.resume("r", store)) == str(report)
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+@pytest.mark.parametrize("journaled", [False, True])
+async def test_branches_that_are_cancelled_before_they_begin_do_not_hold_up_the_run(limit, journaled):
+    """Somebody cancels all tasks in the moment in which the branches' tasks are made: the run ends, undone."""
+    calls, others = [], set(asyncio.all_tasks())
+
+    class Canceller:
+        def on_record(self, record):
+            if (
+                isinstance(record, Started) and record.path == "p"
+            ):  # the tasks are made in this turn of the loop
+                asyncio.get_running_loop().call_soon(cancel_branches)
+
+    def cancel_branches():
+        for task in asyncio.all_tasks() - others - {running}:
+            calls.append("cancel")
+            task.cancel()
+
+    async def branch():
+        calls.append("run")
+
+    workflow = Workflow(
+        "w",
+        [
+            Step("first", undo=lambda: calls.append("undo first")),
+            Parallel("p", Step("a", run=branch), Step("b", run=branch), limit=limit),
+        ],
+        observers=[Canceller()],
+    )
+    store = MemoryStore() if journaled else None
+    running = asyncio.ensure_future(workflow.start_async(store=store, on_cancel="rollback"))
+    done, _ = await asyncio.wait([running], timeout=30)
+    assert done
+    assert running.cancelled()
+    assert calls == ["cancel"] * (limit or 2) + ["undo first"]

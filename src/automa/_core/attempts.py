@@ -176,9 +176,10 @@ def prepare(
         try:
             answer = yield from deliver(workflow_run, ctx, controller, sent)
         except Halt:
-            if failed and controller.step is None:
-                workflow_run.report.action = PREPARE
-            workflow_run.report.step_reports += failed
+            if controller.step is not None:
+                workflow_run.report.step_reports += failed
+            elif failed:  # the prepare of a nested workflow
+                workflow_run.report.action, workflow_run.report.prepare = PREPARE, failed[0]
             raise
         if not isinstance(answer, AttemptFailed):
             break

@@ -16,11 +16,8 @@ from automa._core.records import (
     Answered,
     AttemptFailed,
     Begun,
-    Effect,
     Expanded,
     Record,
-    Requested,
-    Resumed,
     Started,
     Suspended,
 )
@@ -39,9 +36,6 @@ if TYPE_CHECKING:
 
     from automa._core.records import Topology
     from automa._core.reports import WorkflowReport
-
-
-_NOTES = (Suspended, Resumed, Requested, Effect)
 
 
 class Reading(NamedTuple):
@@ -90,8 +84,8 @@ def read(history: Sequence[Record]) -> Reading:
     workflow_run = _walked_again(begun, history)
     walk = replay(relay(workflow_run), workflow_run, history)
     stopped = next((each.error for each in reversed(history) if isinstance(each, Suspended)), None)
-    last = next((each for each in reversed(history) if not isinstance(each, _NOTES)), begun)
-    is_held = isinstance(last, AttemptFailed) and last.delay is None  # past its pivot
+    is_interrupted = stopped is not None and not isinstance(stopped, Exception)
+    is_held = _is_held(history) and not is_interrupted
     outcome = Outcome.NEEDS_ATTENTION if is_held else Outcome.SUSPENDED
     halt = Halt(stopped or StoreError("it goes on, or its process has died"), outcome)
     replay_dry(walk, halt)
@@ -103,6 +97,17 @@ def read(history: Sequence[Record]) -> Reading:
         begun, report, not report.is_stopped, states, workflows, _at_work(history, workflows),
         workflow_run.shared.clone(), workflow_run.run.is_past_pivot,
     )  # fmt: skip
+
+
+def _is_held(history: Sequence[Record]) -> bool:
+    """Whether a step has failed past the pivot, and was not called again; branches beside it may go on."""
+    held: set[str] = set()
+    for record in history:
+        if isinstance(record, AttemptFailed) and record.delay is None:
+            held.add(record.path)
+        elif isinstance(record, Started | Answered | AttemptFailed):
+            held.discard(record.path)
+    return bool(held)
 
 
 def _walked_again(begun: Begun, history: Sequence[Record]) -> WorkflowRun:

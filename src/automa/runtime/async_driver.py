@@ -284,10 +284,11 @@ class _Walker:
         crew = Crew(fork)
         loop = asyncio.get_running_loop()
         all_done: asyncio.Future[None] = loop.create_future()
-        at_work = crew.workers
+        at_work, begun = crew.workers, 0
 
         async def work() -> None:
-            nonlocal at_work
+            nonlocal begun
+            begun += 1
             task = _this_task()
             wake = functools.partial(_cancel, loop, task)
             try:
@@ -296,11 +297,17 @@ class _Walker:
                     walker = _Walker(self._launch, branch.walk, branch.run)
                     crew.ended(index, await walker.go_on(walker.advance(None), task))
             finally:
-                at_work -= 1
-                if not at_work:
-                    all_done.set_result(None)
+                leave(1)
+
+        def leave(count: int) -> None:
+            nonlocal at_work
+            at_work -= count
+            if not at_work and count:
+                all_done.set_result(None)
 
         tasks = [loop.create_task(work()) for _ in range(crew.workers)]
+        # A task that is cancelled before it has begun never comes to its end: by then, all others have begun.
+        loop.call_soon(lambda: leave(len(tasks) - begun))
         while tasks and not all_done.done():
             try:
                 await asyncio.wait([all_done])
@@ -309,6 +316,10 @@ class _Walker:
         for task in tasks:
             if task.done() and not task.cancelled():  # its walk has ended all the same
                 task.result()
+        for index, branch in crew.rest:  # nobody has begun them: the run is interrupted, and they are told so
+            self._interrupt(asyncio.CancelledError())
+            walker = _Walker(self._launch, branch.walk, branch.run)
+            crew.ended(index, await walker.go_on(walker.advance(None), _this_task()))
         return crew.ends
 
 
