@@ -165,3 +165,25 @@ def test_every_pair_of_crashes_is_visited_where_an_operator_rolls_back():
     cases = explore(lambda: Workflow("w", [put(world, "a"), put(world, "b")]), world, depth=2).cases
     assert "abandon+crash-after-run:b+crash-after-undo:b" in cases
     assert len(cases) == len(set(cases))
+
+
+def test_the_world_goes_to_an_argument_that_asks_for_it():
+    """One that is required, or is called world; a default of something else is left alone."""
+    world = DictWorld()
+    seen = []
+
+    def make(some):
+        seen.append(some)
+        return Workflow("w", [put(world, "a")])
+
+    makers = [
+        (lambda given: make(given), world),
+        (lambda world=None: make(world), world),
+        (lambda flag=True: make(flag), True),
+        (lambda *, flag=True: make(flag), True),
+        (lambda *all_of_them: make(all_of_them), ()),
+    ]
+    for maker, expected in makers:
+        seen.clear()
+        assert explore(maker, world).ok
+        assert all(each is expected or each == expected for each in seen), seen

@@ -648,7 +648,15 @@ def _die() -> NoReturn:
 def _given(function: Callable[..., Any], world: World) -> Callable[[], Any]:
     """Return a function of nothing: of one that takes the world, or nothing."""
     try:
-        takes_world = bool(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters.values()
+        takes_world = any(  # a default alone does not ask for it, as in a step it does not for the context
+            each.name == "world"
+            or (
+                each.default is each.empty and each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}
+            )
+            for each in parameters
+            if each.kind is not each.KEYWORD_ONLY
+        )
     except (TypeError, ValueError):
         takes_world = False
     return (lambda: function(world)) if takes_world else function
