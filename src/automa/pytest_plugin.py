@@ -136,7 +136,7 @@ def _fail_with(error: BaseException) -> None:
     __tracebackhide__ = True
     from automa.testing import ExplorationError  # noqa: PLC0415  # see above
 
-    if isinstance(error, ExplorationError):
+    if isinstance(error, ExplorationError | pytest.UsageError):
         pytest.fail(str(error), pytrace=False)
     raise error
 
@@ -159,6 +159,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None or "saga_case" not in metafunc.fixturenames:
         return
     try:
+        _check_arguments(marker)
         explorer = _explorer(*marker.args, **marker.kwargs)
         found: list[Any] = [(explorer, case) for case in explorer.cases()] or [
             (explorer, explorer.case("success"))
@@ -167,6 +168,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it is, it is told by a test
         found, ids = [error], [_UNEXPLORABLE]
     metafunc.parametrize("saga_case", found, ids=ids, indirect=True)
+
+
+def _check_arguments(marker: pytest.Mark) -> None:
+    """Check what the marker was given.
+
+    Raises:
+        UsageError: Where an argument is missing, or unknown.
+    """
+    import inspect  # noqa: PLC0415  # few runs of pytest have such a marker
+
+    try:
+        inspect.signature(_explorer).bind(*marker.args, **marker.kwargs)
+    except TypeError as error:
+        raise pytest.UsageError(f"pytest.mark.saga: {error}") from None
 
 
 def _explorer(  # noqa: PLR0913  # what the marker may be given

@@ -137,7 +137,8 @@ def test_the_marker_takes_what_the_explorer_takes(run):
         ("lambda: 1, make_world", "the workflow cannot be made: that returned a int"),
         ("make_right, lambda: 1 / 0", "ZeroDivisionError"),
         ("make_right, lambda: exit(3)", "SystemExit: 3"),
-        ("make_right, make_world, deep=1", "unexpected keyword argument 'deep'"),
+        ("make_right, make_world, deep=1", "pytest.mark.saga: got an unexpected keyword argument 'deep'"),
+        ("make_right, state={}", "pytest.mark.saga: missing a required argument: 'make_world'"),
     ],
 )
 def test_what_cannot_be_explored_is_one_failing_test(run, marker, told):

@@ -47,6 +47,8 @@ class InterruptGuard:
 
             for number, before in self._before.items():
                 signal.signal(number, before)
+        if kind is not None and (raised := self.take_held_back()) is not None:
+            raise raised  # no run is left that would raise it in the end
 
     def _on_signal(
         self, handler: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None

@@ -12,10 +12,14 @@ from automa._core.commands import Await, Back, CutOff, Deliver, Interrupted, Rai
 from automa.testing.interposing import interposed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from automa._core.commands import Command, Limit
     from automa._core.runs import Run
+
+
+_real_now: list[Callable[[], datetime]] = []
+"""What tells the real time, while there are virtual clocks."""
 
 
 class VirtualClock:
@@ -53,6 +57,10 @@ class VirtualClock:
             self._now += span
 
 
+_clocks: list[VirtualClock] = []
+"""The virtual clocks that there are; the last one tells the time."""
+
+
 @contextlib.contextmanager
 def virtual_clock(start: datetime | None = None) -> Iterator[VirtualClock]:
     """Let runs take their time from a clock that the test sets, and wait for nothing.
@@ -79,6 +87,8 @@ def virtual_clock(start: datetime | None = None) -> Iterator[VirtualClock]:
     late: dict[str, object] = {}
 
     def handle(command: Command, run: Run) -> Generator[Command, Any, Any]:
+        if clock is not _clocks[-1]:  # there is one time, and it is that of the last
+            return (yield command)
         if isinstance(command, Sleep):
             clock.sleeps.append(command.seconds)
             clock.advance(command.seconds)
@@ -93,12 +103,16 @@ def virtual_clock(start: datetime | None = None) -> Iterator[VirtualClock]:
             return answer
         return _too_late(command, command.limit, answer, late)
 
-    real, core_clock.now = core_clock.now, clock.now
+    if not _clocks:
+        _real_now.append(core_clock.now)
+    _clocks.append(clock)
+    core_clock.now = clock.now
     try:
         with interposed(handle):
             yield clock
     finally:
-        core_clock.now = real
+        _clocks.remove(clock)  # it need not be the last: there may be clocks in other threads
+        core_clock.now = _clocks[-1].now if _clocks else _real_now.pop()
 
 
 def _too_late(command: Deliver, limit: Limit, answer: object, late: dict[str, object]) -> object:

@@ -137,7 +137,9 @@ class Explorer:
         level = [Case(base.kind, base.path, (point,)) for base in bases for point in self._points(base)]
         yield from level
         if back.kind == "rollback":
-            yield from (Case("abandon", "", (point,)) for point in self.reference.points)
+            abandoned = [Case("abandon", "", (point,)) for point in self.reference.points]
+            yield from abandoned
+            level += abandoned
         for path, traits in self.reference.traits().items():
             yield from self._crashes_of_faults(path, traits)
         for _ in range(self._depth - 1):
@@ -446,7 +448,7 @@ def violation_of(found: Found, reproduce: Callable[[str], str], cases: int = 1) 
     return Violation(
         found.blame.path,
         found.blame.property,
-        f"{story_of(found.case)}: {found.blame.what}",
+        ": ".join(filter(None, (story_of(found.case), found.blame.what))),
         tuple(found.differences),
         case,
         reproduce(case),

@@ -57,7 +57,7 @@ def inject(  # what makes a fault
 
     Raises:
         AssertionError: At the end, where it has never struck: the step was not called, or is not there.
-        ValueError: Where ``when``, ``action`` or ``times`` is none of those.
+        ValueError: Where ``when``, ``action``, ``error`` or ``times`` is none of those.
 
     Example:
         >>> from automa import Step, Workflow
@@ -75,6 +75,7 @@ def inject(  # what makes a fault
         raise ValueError(f"action is 'run', 'undo' or 'prepare', not {action!r}")
     if times is not None and (type(times) is not int or times < 1):
         raise ValueError(f"times is a whole number from 1, or None for every call, not {times!r}")
+    _check_error(error)
     injection = Injection()
     what = f"injected {when} the {action} of {step}"
 
@@ -94,6 +95,22 @@ def inject(  # what makes a fault
         yield injection
     if not injection.hits:
         raise AssertionError(f"nothing was {what}: it was never called")
+
+
+def _check_error(error: object) -> None:
+    """Check that something can be raised, at once and not in the middle of a run.
+
+    Raises:
+        ValueError: Where it cannot.
+    """
+    if error is None or isinstance(error, BaseException):
+        return
+    if not (isinstance(error, type) and issubclass(error, BaseException)):
+        raise ValueError(f"error is an exception, or a class of them, not {error!r}")  # noqa: TRY004  # as the others
+    try:
+        error()
+    except TypeError as refusal:
+        raise ValueError(f"error: {error.__name__} takes arguments: give an instance of it") from refusal
 
 
 def failing(command: Deliver, answer: object, error: BaseException) -> object:

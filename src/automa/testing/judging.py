@@ -71,6 +71,7 @@ def blame(case: Case, played: Played, undisturbed: Played) -> Blame:
         or _first_to_differ(played, undisturbed)
         or _verified_wrongly(played, undisturbed)
         or next(_not_restored(case, played), None)
+        or _undone_again(played)
         or _unclear()
     )
 
@@ -91,7 +92,7 @@ def _abandoned_badly(case: Case, played: Played) -> Blame | None:
         "noted-run": Property.UNDO_RESTORES,
         "after-run": Property.STATE_SURVIVES,
     }[moment]
-    return Blame(path, "undo", broken, _what_of_undo(path, undo, undo.error))
+    return Blame(path, "undo", broken, _what_of_undo(path, undo, undo.error, has_run=has_run))
 
 
 def _first_to_differ(played: Played, undisturbed: Played) -> Blame | None:
@@ -151,6 +152,10 @@ def lie(played: Played, undisturbed: Played) -> Blame | None:
     usual = undisturbed.last()
     for place, call in enumerate(played.calls):
         run = usual.get((call.path, "run"))
+        if call.role == "verify" and call.error is not None:
+            return Blame(
+                call.path, "verify", Property.VERIFY_IS_RIGHT, f"verify of {call.path} failed: {call.error}"
+            )
         if call.role != "verify" or call.said is None or run is None or not changed(run):
             continue
         before = [each for each in played.calls[:place] if each.action == (call.path, "run")]
@@ -170,7 +175,7 @@ def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
     kept = residue(played)
     last = undone.get((case.path, "undo"))
     if case.path not in played.traits() and last is not None and (last.error is not None or changed(last)):
-        what = _what_of_undo(case.path, last, last.error)
+        what = _what_of_undo(case.path, last, last.error, has_run=False)
         yield Blame(case.path, "undo", Property.UNDO_TOLERATES_NOTHING, what)
     for path in reversed(
         dict.fromkeys(call.path for call in played.calls if call.role in {"run", "prepare"})
@@ -194,7 +199,24 @@ def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
             broken = (
                 Property.STATE_SURVIVES
             )  # unless the undo does not restore the world in one sitting either
-        yield Blame(path, "undo", broken, _what_of_undo(path, last, failed))
+        if last is None and any("undo" in call.traits for call in runs):
+            what = (
+                f"{path} had changed the world before its run, and was not undone: let its prepare only look"
+            )
+        else:
+            what = _what_of_undo(path, last, failed)
+        yield Blame(path, "undo", broken, what)
+
+
+def _undone_again(played: Played) -> Blame | None:
+    """Return the step whose undo, called again after those before it, has changed what they left."""
+    seen: set[tuple[str, str]] = set()
+    for call in played.calls:
+        if call.role == "undo" and call.action in seen and changed(call):
+            what = f"undo of {call.path}, called again after the others, changed what they had left"
+            return Blame(call.path, "undo", Property.IDEMPOTENT_UNDO, what)
+        seen.add(call.action)
+    return None
 
 
 def _is_changed_later(keys: Keys, path: str, played: Played) -> bool:
@@ -213,11 +235,13 @@ def _is_changed_later(keys: Keys, path: str, played: Played) -> bool:
     )
 
 
-def _what_of_undo(path: str, undo: Called | None, failed: str | None) -> str:
+def _what_of_undo(path: str, undo: Called | None, failed: str | None, *, has_run: bool = True) -> str:
     if failed is not None:
         return f"undo of {path} failed: {failed}"
     if undo is None or "undo" not in undo.traits:
         return f"{path} has no undo, and is not declared irreversible"
+    if not has_run:
+        return f"undo of {path} changed the world, though its run had done nothing"
     return f"undo of {path} left what its run had done"
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import functools
 import inspect
 import json
 import os
 import signal
 import tempfile
+import threading
 import traceback
 import warnings
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +31,7 @@ from automa._core.commands import (
 )
 from automa._core.events import Handoff
 from automa._core.records import Answered, Ended, Started
+from automa._core.selection import selects
 from automa._core.status import ROLLBACK, Action, Outcome
 from automa._core.steps import Step
 from automa.errors import AutomaError, GiveUp, JournalError, StepTimeout, text_of
@@ -38,7 +42,8 @@ from automa.testing.interposing import interposed, role_of
 from automa.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from types import FrameType
 
     from automa._core.commands import Branch, Command
     from automa._core.protocols import Store
@@ -312,12 +317,21 @@ def _error_for(text: str, selection: ErrorSelection, *more: type[Exception]) -> 
     """Return an error that is one of those that are selected, as far as their class tells."""
     classes = selection if isinstance(selection, tuple) else (selection,)
     first = classes[0] if classes and isinstance(classes[0], type) else Exception
-    bases = [each for each in (first, *more) if not issubclass(InjectedFault, each)]
-    made = type(
-        "InjectedFault", (InjectedFault, *bases), {"__init__": lambda *_: None, "__str__": lambda _: text}
-    )
-    error: Exception = made()
-    return error
+    for wanted in ((first, *more), more):
+        bases = [each for each in wanted if not issubclass(InjectedFault, each)]
+        methods = {"__init__": lambda *_: None, "__str__": lambda _: text}
+        with contextlib.suppress(Exception):  # it is a class that asks for more than it can be given
+            error: Exception = type("InjectedFault", (InjectedFault, *bases), methods)()
+            return error
+    raise AssertionError("an error can always be made")
+
+
+def _can_fail_as(selection: ErrorSelection) -> bool:
+    """Whether a fault can be injected that is one of the errors that are selected."""
+    try:
+        return selects(selection, _error_for("", selection))
+    except Exception:  # noqa: BLE001  # a function of the user's, which looks for what a fault has not
+        return False
 
 
 def _error_in(answer: object) -> BaseException | None:
@@ -336,7 +350,7 @@ def _traits(step: Any) -> tuple[str, ...]:
     own_rollback = type(step).rollback is not Step.rollback
     found = {
         "undo": own_rollback or step.function_of(ROLLBACK) is not None,
-        "retry": step.retry is not None and step.retry.attempts > 1,
+        "retry": step.retry is not None and step.retry.attempts > 1 and _can_fail_as(step.retry.on),
         "timeout": step.timeout is not None,
         "verify": step.verify_function is not None,
         "irreversible": step.irreversible,
@@ -402,7 +416,7 @@ class Player:
         """
         try:
             workflow = self._make()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ExplorationError(
                 f"the workflow cannot be made: {type(error).__name__}: {text_of(error)}"
             ) from error
@@ -421,11 +435,12 @@ class Player:
             ExplorationError: Where the workflow could not be made, or started.
         """
         self._world.reset()
-        if self._real:
-            with tempfile.TemporaryDirectory(prefix="automa-explore-") as folder:
-                played = self._play(case, traced, f"sqlite:///{folder}/runs.db")
-        else:
-            played = self._play(case, traced, MemoryStore())
+        with _heeding_signals():
+            if self._real:
+                with tempfile.TemporaryDirectory(prefix="automa-explore-") as folder:
+                    played = self._play(case, traced, f"sqlite:///{folder}/runs.db")
+            else:
+                played = self._play(case, traced, MemoryStore())
         played.world = self._world.snapshot()
         return played
 
@@ -446,7 +461,13 @@ class Player:
 
     def _live(self, process: Process, store: Store | str) -> tuple[str, list[str]] | None:
         """Live a process; return how the run has ended, or None where it has died before."""
-        with interposed(process.handle):
+
+        def handle(command: Command, run: Run) -> Generator[Command, Any, Any]:
+            if run.run_id == RUN_ID:
+                return (yield from process.handle(command, run))
+            return (yield command)  # it is of a run that a step has started: nothing is done to that
+
+        with interposed(handle):
             try:
                 return self._carry_on(process, store)
             except Died:
@@ -470,7 +491,9 @@ class Player:
                     resources=resources,
                     on_cancel=on_cancel,
                 )
-            elif process.case.kind == "abandon":
+            elif (
+                process.case.kind == "abandon" and process.number == 1
+            ):  # what it asked for is on record then
                 report = self._roll_back(process, workflow, store, resources)
             else:
                 report = self._resume(process, workflow, store, state, resources, on_cancel)
@@ -530,6 +553,10 @@ class Player:
             raise ExplorationError(
                 f"make_workflow does not make the same workflow each time: {error}"
             ) from error
+        except SystemExit as error:
+            raise ExplorationError(
+                f"a step would have ended this process: SystemExit: {error}. One that fails raises an error"
+            ) from error
         return report
 
     def _in_child(self, process: Process, store: Store | str) -> tuple[str, list[str]] | None:
@@ -543,9 +570,14 @@ class Player:
         if pid == 0:
             _be_child(self, process, store, writer)
         os.close(writer)
-        with open(reader, "rb") as pipe:  # noqa: PTH123  # it is no path
-            told = json.loads(pipe.read() or b"{}")
-        os.waitpid(pid, 0)
+        try:
+            with open(reader, "rb") as pipe:  # noqa: PTH123  # it is no path
+                told = json.loads(pipe.read() or b"{}")
+        except BaseException:  # Ctrl-C say
+            os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
+            os.waitpid(pid, 0)
         if "problem" in told:
             raise ExplorationError(f"a process could not be explored:\n{told['problem']}")
         if not told:
@@ -583,6 +615,32 @@ def _write_all(writer: int, data: bytes) -> None:
         data = data[os.write(writer, data) :]
 
 
+@contextlib.contextmanager
+def _heeding_signals() -> Iterator[None]:
+    """Raise in the end what handlers of signals have raised: a run may have held it back, and died then."""
+    raised: list[BaseException] = []
+
+    def heed(handler: Callable[..., Any], number: int, frame: FrameType | None) -> None:
+        try:
+            handler(number, frame)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_main = threading.current_thread() is threading.main_thread()
+    replaced = {number: each for number, each in handlers.items() if is_main and callable(each)}
+    for number, handler in replaced.items():
+        signal.signal(number, functools.partial(heed, handler))
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        if raised:
+            raise raised[0]
+
+
 def _die() -> NoReturn:
     raise Died
 
@@ -590,7 +648,15 @@ def _die() -> NoReturn:
 def _given(function: Callable[..., Any], world: World) -> Callable[[], Any]:
     """Return a function of nothing: of one that takes the world, or nothing."""
     try:
-        takes_world = bool(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters.values()
+        takes_world = any(  # a default alone does not ask for it, as in a step it does not for the context
+            each.name == "world"
+            or (
+                each.default is each.empty and each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}
+            )
+            for each in parameters
+            if each.kind is not each.KEYWORD_ONLY
+        )
     except (TypeError, ValueError):
         takes_world = False
     return (lambda: function(world)) if takes_world else function

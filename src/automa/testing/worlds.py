@@ -191,7 +191,7 @@ class SqliteWorld:
         ):
             beginning.deserialize(self._beginning)
             database.execute("PRAGMA synchronous = OFF")  # no machine dies while a world is reset
-            beginning.backup(database)
+            beginning.backup(database, progress=_give_up)
 
     def snapshot(self) -> Any:
         """Return the rows by table, in an order of their own."""
@@ -208,6 +208,19 @@ def _temporary_folder(world: object) -> Path:
     folder = tempfile.mkdtemp(prefix="automa-world-")
     weakref.finalize(world, shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+def _give_up(status: int, _remaining: int, _total: int) -> None:
+    """End a copy that waits for a lock, which it would do for good: nobody is left who would give it back.
+
+    Raises:
+        sqlite3.OperationalError: Where the database is locked.
+    """
+    if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        raise sqlite3.OperationalError(
+            "the database of the world is locked: a step has left a transaction open, which would end with "
+            "its process: open connections in the steps, and close them there"
+        )
 
 
 def _rows_of(database: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
