@@ -434,9 +434,10 @@ def _with_condition():
         lambda: Step("late", run=lambda: 1, prepare=_fail),
         lambda: Expand("late", _fail),
         lambda: Step("late", run=_fail),
+        lambda: Step("late", run=_fail, retry=Retry(attempts=3, initial=0)),
         lambda: Workflow("late", [Step("never")], prepare=_fail),
     ],
-    ids=["condition", "prepare", "build", "run", "prepare of a workflow"],
+    ids=["condition", "prepare", "build", "run", "attempts", "prepare of a workflow"],
 )
 def test_what_failed_past_the_pivot_is_read_from_the_journal(last, depth):
     """A condition, prepare, build or run that failed past the pivot is in the report that a journal tells."""
@@ -466,7 +467,7 @@ async def test_a_branch_that_goes_on_beside_one_that_failed_past_the_pivot(last)
                 gone.set()
 
     store = MemoryStore()
-    both = Parallel("both", last(), Step("slow", run=slow))
+    both = Parallel("both", Workflow("in", [last()]), Step("slow", run=slow))
     workflow = Workflow("w", [Step("pivot", run=lambda: 1, pivot=True), both], observers=[Listener()])
     report = await workflow.start_async(run_id="r", store=store)
     assert report.outcome == "needs_attention"

@@ -225,7 +225,9 @@ def call(
         try:
             answer = yield from deliver(workflow_run, ctx, controller, event)
         except Halt:
-            workflow_run.report.step_reports += failed[-1:]  # it is what is known of the step
+            if failed:  # the last is what is known of the step, and tells of those before it
+                failed[-1].more.failed_attempts = failed[:-1]
+                workflow_run.report.step_reports.append(failed[-1])
             raise
         number = ctx.attempt + 1
         again = (

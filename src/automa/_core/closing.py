@@ -43,5 +43,7 @@ def close_halted(workflow_run: WorkflowRun, halt: Halt) -> None:
                 part.error = redacted(workflow_run.run, halt.error)
                 part.close(part.action, FAILED)
             report.step_reports.append(part)
+    if workflow_run.branches:
+        workflow_run.put_in_order()
     report.own_error = halt.error = redacted(workflow_run.run, halt.error)
     report.stop(halt.outcome)

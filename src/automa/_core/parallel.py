@@ -131,8 +131,7 @@ def joined(workflow_run: WorkflowRun, nested: WorkflowRun) -> None:
     for branch in nested.branches:
         nested.steps += branch.steps
         nested.undo_failed = nested.undo_failed or branch.undo_failed
-    places = {step_id: place for place, step_id in enumerate(nested.definition.step_ids)}
-    nested.report.step_reports.sort(key=lambda report: places[report.step_id])  # they stand as they ended
+    nested.put_in_order()  # they stand as they ended
     failed = [branch for branch in nested.branches if branch.first_error is not None]
     own = [branch for branch in failed if not isinstance(branch.first_error, BranchCancelled)]
     for branch in (own or failed)[:1]:

@@ -461,6 +461,11 @@ class WorkflowRun:
         report.execution_mode, report.rollback_mode = self.modes
         return report
 
+    def put_in_order(self) -> None:
+        """Let the reports of the steps stand in the order in which the steps are listed."""
+        places = {step_id: place for place, step_id in enumerate(self.definition.step_ids)}
+        self.report.step_reports.sort(key=lambda report: places[report.step_id])
+
     def nest(self, step_run: StepRun, definition: Definition) -> WorkflowRun:
         """Return a new run of a nested workflow: it gets a copy of the state, and nothing flows back."""
         shared = State("shared", self.shared.clone(), warn=False)
