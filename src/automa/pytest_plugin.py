@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from automa.testing import Exploration, World
+    from automa.testing.cases import Case
     from automa.testing.explorer import Explorer
-    from automa.testing.playing import Case
     from automa.workflow import Workflow
 
 
@@ -143,7 +143,7 @@ def _fail_with(error: BaseException) -> None:
 
 def _play(explorer: Explorer, case: Case, node: str) -> None:
     __tracebackhide__ = True
-    from automa.testing.explorer import violation_of  # noqa: PLC0415  # see above
+    from automa.testing.telling import violation_of  # noqa: PLC0415  # see above
 
     played, found = explorer.check(case)
     if not played.is_complete:

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from automa._core.status import ExecutionMode
-from automa.testing.exploration import Exploration, Property, Verdict, Violation
+from automa.testing.cases import Case
+from automa.testing.exploration import Exploration, Property
 from automa.testing.judging import Blame, blame, changed, lie, unlike
-from automa.testing.playing import Case, ExplorationError, Played, Player
+from automa.testing.playing import ExplorationError, Player
+from automa.testing.telling import Found, tests_of, verdicts_of, violations_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from automa._core.definition import Definition
+    from automa.testing.cases import Played
     from automa.testing.judging import Keys
-    from automa.testing.worlds import Difference, World
+    from automa.testing.worlds import World
     from automa.workflow import Workflow
 
 _UNDONE_AT_ONCE = ("fail-before", "fail-after", "cancel-after", "timeout-before", "timeout-after")
 """What sends a run back at the step on which it falls."""
-
-
-class Found(NamedTuple):
-    """What went wrong in a case."""
-
-    case: Case
-    blame: Blame
-    differences: list[Difference]
-    errors: list[str]
 
 
 class Explorer:
@@ -366,12 +360,12 @@ def explore(  # noqa: PLR0913  # as above
     given += "" if resources is None else f"resources={_name_of(resources, 'resources')}, "
     given += "process=True, " if process else ""
     call = f"explore({_name_of(make_workflow, 'make_workflow')}, world, {given}only="
-    violations = _violations(findings, reproduce or (lambda case: f"{call}{case!r})"))
+    violations = violations_of(findings, reproduce or (lambda case: f"{call}{case!r})"))
     return Exploration(
         explorer.workflow_id,
         depth,
         tuple(played_cases),
-        tuple(_verdicts(explorer.reference, tested, violations)),
+        tuple(verdicts_of(explorer.reference, tested, violations)),
         remarks,
     )
 
@@ -380,143 +374,6 @@ def _name_of(value: object, otherwise: str) -> str:
     """Return the name of a function, or another one for what has none that could be typed."""
     name: str = getattr(value, "__name__", otherwise)
     return name if name.isidentifier() else otherwise
-
-
-def tests_of(played: Played) -> Iterator[tuple[str, Property]]:
-    """Yield the properties of steps that a case has put to the test."""
-    seen: set[tuple[str, str]] = set()
-    ran = played.traits()
-    for call in played.calls:
-        is_again = call.action in seen
-        seen.add(call.action)
-        if call.role == "verify":
-            yield call.path, Property.VERIFY_IS_RIGHT
-        elif call.role == "undo":
-            if "undo" not in call.traits:
-                continue
-            if is_again:
-                yield call.path, Property.IDEMPOTENT_UNDO
-            elif call.path in ran:
-                yield call.path, Property.UNDO_RESTORES
-            else:
-                yield call.path, Property.UNDO_TOLERATES_NOTHING
-        elif is_again and call.role == "run":
-            yield call.path, Property.IDEMPOTENT_RUN
-        if call.sitting and not is_again and call.role != "verify":
-            yield call.path, Property.STATE_SURVIVES
-
-
-def _verdicts(
-    reference: Played,
-    tested: Counter[tuple[str, Property]],
-    violations: dict[tuple[str, Property], Violation],
-) -> Iterator[Verdict]:
-    steps = dict.fromkeys([*reference.traits(), *(path for path, _ in violations)])
-    for step in steps:
-        for each in Property:
-            yield Verdict(step, each, tested[step, each], violations.get((step, each)))
-
-
-_PRECEDENCE = (
-    Property.UNDO_TOLERATES_NOTHING,
-    Property.UNDO_RESTORES,
-    Property.STATE_SURVIVES,
-    Property.VERIFY_IS_RIGHT,
-    Property.IDEMPOTENT_UNDO,
-    Property.IDEMPOTENT_RUN,
-)
-
-
-def _violations(
-    findings: list[Found], reproduce: Callable[[str], str]
-) -> dict[tuple[str, Property], Violation]:
-    """Return the violations, each with the shortest case that shows it."""
-    grouped: dict[tuple[str, Property], list[Found]] = {}
-    for found in findings:
-        grouped.setdefault((found.blame.path, found.blame.property), []).append(found)
-    violations = {}
-    for (path, broken), group in sorted(grouped.items(), key=lambda each: _PRECEDENCE.index(each[0][1])):
-        if _is_explained(path, broken, group, grouped):
-            continue
-        violations[path, broken] = violation_of(min(group, key=_length), reproduce, len(group))
-    return violations
-
-
-def violation_of(found: Found, reproduce: Callable[[str], str], cases: int = 1) -> Violation:
-    """Return what went wrong in a case as a violation, with its story."""
-    case = found.case.id
-    return Violation(
-        found.blame.path,
-        found.blame.property,
-        ": ".join(filter(None, (story_of(found.case), found.blame.what))),
-        tuple(found.differences),
-        case,
-        reproduce(case),
-        cases,
-    )
-
-
-def _length(found: Found) -> tuple[int, bool]:
-    """Return how much happens to the run in a case: that which is told first has the least."""
-    is_disturbed = found.case.kind not in {"success", "rollback"}
-    return len(found.case.crashes) + is_disturbed, is_disturbed
-
-
-def _is_explained(
-    path: str, broken: Property, group: list[Found], grouped: dict[tuple[str, Property], list[Found]]
-) -> bool:
-    """Whether another violation of the same function explains this one: it shows without a repetition."""
-    roles = {found.blame.role for found in group}
-    if broken is Property.UNDO_RESTORES and all(found.case.kind == "abandon" for found in group):
-        return (path, Property.STATE_SURVIVES) in grouped  # what it has noted died with the process
-    stronger = {
-        Property.IDEMPOTENT_RUN: (Property.STATE_SURVIVES, Property.UNDO_RESTORES),
-        Property.IDEMPOTENT_UNDO: (Property.STATE_SURVIVES,),
-        Property.STATE_SURVIVES: (Property.UNDO_RESTORES,),
-    }.get(broken, ())
-    return any(
-        roles <= {found.blame.role for found in grouped.get((path, each), ()) if found.case.kind != "abandon"}
-        for each in stronger
-    )
-
-
-_STORIES = {
-    "success": "",
-    "abandon": "",
-    "rollback": "a run that has succeeded is undone",
-    "fail-before": "{} fails before its effect",
-    "fail-after": "{} fails after its effect",
-    "cancel-before": "the run is interrupted, to be undone, before {}",
-    "cancel-after": "the run is interrupted, to be undone, within {}, after its effect",
-    "cancel-done": "the run is interrupted, to be undone, when {} has completed",
-    "suspend-before": "the run is interrupted before {}, and resumed",
-    "suspend-after": "the run is interrupted within {}, after its effect, and resumed",
-    "retry-after": "{} fails once after its effect, and is tried again",
-    "timeout-before": "{} takes too long, and has no effect",
-    "timeout-after": "{} takes too long, and has its effect",
-    "timeout-late": "{} takes too long, and comes to its end when the run has given it up",
-    "undo-fails-after": "the undo of {} fails once after its effect, and is called again",
-}
-
-
-def story_of(case: Case) -> str:
-    """Return what is done to a run in words."""
-    told = [_STORIES[case.kind].format(case.path)] if _STORIES.get(case.kind) else []
-    for point in case.crashes:
-        moment, _, path = point.partition("#")[0].partition(":")
-        when, _, role = moment.partition("-")
-        told.append(
-            {
-                "before": f"crash before the {role} of {path}",
-                "after": f"crash after the effect of the {role} of {path}, before its record",
-                "noted": f"crash within the {role} of {path}, after an effect that it has recorded",
-                "recorded": f"crash after the record of the {role} of {path}" if role else "crash",
-                "ended": "crash at the end",
-            }[when]
-        )
-    if case.crashes:
-        told.append("rolled back" if case.kind == "abandon" else "resumed")
-    return "; ".join(told)
 
 
 def _goes_back(definition: Definition) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from automa.testing.playing import Called, Case, Played
+    from automa.testing.cases import Called, Case, Played
 
     Keys = tuple[str, ...]
 
