@@ -71,7 +71,8 @@ class Failure(Event):
     def __init__(
         self, workflow_report: WorkflowReport, error: BaseException, added: tuple[StepReport, ...] = ()
     ) -> None:
-        self.base, self.added = workflow_report, added  # no `super().__init__`: every undo passes here
+        self.base: WorkflowReport = workflow_report  # no `super().__init__`: every undo passes here
+        self.added: tuple[StepReport, ...] = added
         if not isinstance(error, BaseException):
             raise TypeError(f"a failure has an exception as its error, not {error!r}")
         self.error: BaseException = error
