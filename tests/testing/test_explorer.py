@@ -197,6 +197,28 @@ def test_a_step_without_undo_is_accused_of_what_it_leaves():
     assert found_by(lambda: Workflow("w", [Step("a", **leave, irreversible=True)]), world) == set()
 
 
+def test_what_an_irreversible_step_leaves_in_a_list_hides_nothing_else():
+    """A list keeps what the irreversible step has added, and no more: an undo that leaves its part is accused."""
+    world = DictWorld({"log": ["old", "draft"]})
+
+    def log(what):
+        return lambda: what in world.data["log"] or world.data["log"].append(what)
+
+    def strike(what):
+        return lambda: what not in world.data["log"] or world.data["log"].remove(what)
+
+    def send():
+        strike("draft")()
+        log("mail")()
+
+    def make(undo):
+        mail = Step("mail", run=send, irreversible=True)
+        return lambda: Workflow("w", [mail, Step("note", run=log("note"), undo=undo), put(world, "b")])
+
+    assert found_by(make(strike("note")), world) == set()
+    assert found_by(make(lambda: None), world) == {("note", "undo_restores")}
+
+
 def test_an_undo_that_needs_its_result_is_accused():
     """A run that has failed, or has not been called, has no result; a step beside it is not accused."""
     world = DictWorld()

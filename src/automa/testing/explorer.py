@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from automa._core.status import ExecutionMode
 from automa.testing.cases import Case
 from automa.testing.exploration import Exploration, Property
-from automa.testing.judging import Blame, blame, changed, lie, unlike
+from automa.testing.judging import Blame, blame, lie, residue, unlike
 from automa.testing.playing import ExplorationError, Player
 from automa.testing.telling import Found, tests_of, verdicts_of, violations_of
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from automa._core.definition import Definition
     from automa.testing.cases import Played
-    from automa.testing.judging import Keys
-    from automa.testing.worlds import World
+    from automa.testing.worlds import Difference, World
     from automa.workflow import Workflow
 
 _UNDONE_AT_ONCE = ("fail-before", "fail-after", "cancel-after", "timeout-before", "timeout-after")
@@ -72,10 +71,9 @@ class Explorer:
         self._player.is_async = bool(workflow.definition.async_steps)
         self.reference: Played = self._play_reference()
         self._order = list(self.reference.traits())
-        self._residue: dict[str, list[Keys]] = {
-            path: [keys for call in self.reference.calls if call.path == path for keys in changed(call)]
-            for path, traits in self.reference.traits().items()
-            if "irreversible" in traits
+        self._residue: dict[str, list[Difference]] = {
+            path: residue([call for call in self.reference.calls if call.path == path])
+            for path in self._order
         }
 
     def _play_reference(self) -> Played:
@@ -274,12 +272,12 @@ class Explorer:
             return self._without_crash(case).world
         return self.reference.world if wanted == "succeeded" else self._initial
 
-    def _left(self, played: Played) -> list[Keys]:
-        """Return where the world may stay changed: by steps that cannot be undone by their nature."""
+    def _left(self, played: Played) -> list[Difference]:
+        """Return how the world may stay changed: by steps that cannot be undone by their nature."""
         if played.outcome == "succeeded":
             return []
         ran = {call.path for call in played.calls}
-        return [keys for path, places in self._residue.items() if path in ran for keys in places]
+        return [each for path, left in self._residue.items() if path in ran for each in left]
 
 
 def explore(  # noqa: PLR0913  # as above

@@ -32,20 +32,45 @@ class Blame(NamedTuple):
     what: str
 
 
-def residue(played: Played) -> list[Keys]:
-    """Return where the world stays changed by steps that cannot be undone by their nature."""
+def residue(calls: list[Called]) -> list[Difference]:
+    """Return how steps that cannot be undone by their nature have changed the world."""
     return [
-        keys
-        for call in played.calls
+        difference
+        for call in calls
         if "irreversible" in call.traits and call.role in {"run", "prepare"}
-        for keys in changed(call)
+        for difference in differences(call.before, call.after)
     ]
 
 
-def unlike(expected: Any, found: Any, left: Iterable[Keys] = ()) -> list[Difference]:
+def unlike(expected: Any, found: Any, left: Iterable[Difference] = ()) -> list[Difference]:
     """Return where a world is not as it should be, but for what may be left there."""
     kept = list(left)
-    return [each for each in differences(expected, found) if not _touches(each.keys, kept)]
+    return [each for each in differences(expected, found) if not _is_left(each, kept)]
+
+
+def _is_left(difference: Difference, left: list[Difference]) -> bool:
+    """Whether a difference is what irreversible steps have left: of a list, what they added and took away."""
+    lists = [
+        each
+        for each in left
+        if each.keys == difference.keys
+        and all(isinstance(value, list) for value in (*each[1:], *difference[1:]))
+    ]
+    if not lists:
+        return _touches(difference.keys, [each.keys for each in left])
+    added = [value for each in lists for value in _without(each.after, each.before)]
+    taken = [value for each in lists for value in _without(each.before, each.after)]
+    rest, before = _without(difference.after, added), _without(difference.before, taken)
+    return sorted(rest, key=repr) == sorted(before, key=repr)
+
+
+def _without(values: list[Any], gone: list[Any]) -> list[Any]:
+    """Return the values that are left when each of the others is taken out once, if it is there."""
+    rest = list(values)
+    for value in gone:
+        if value in rest:
+            rest.remove(value)
+    return rest
 
 
 def changed(call: Called) -> list[Keys]:
@@ -84,7 +109,7 @@ def _abandoned_badly(case: Case, played: Played) -> Blame | None:
         return None
     has_run = moment != "before-run"
     runs = [call for call in played.calls if call.path == path and call.role in {"run", "prepare"}]
-    restored = not unlike(runs[0].before, undo.after, residue(played)) if has_run else not changed(undo)
+    restored = not unlike(runs[0].before, undo.after, residue(played.calls)) if has_run else not changed(undo)
     if restored and undo.error is None:
         return None
     broken = {
@@ -172,7 +197,7 @@ def _not_restored(case: Case, played: Played) -> Iterator[Blame]:
     if played.outcome == "succeeded":
         return
     undone = played.last()
-    kept = residue(played)
+    kept = residue(played.calls)
     last = undone.get((case.path, "undo"))
     if case.path not in played.traits() and last is not None and (last.error is not None or changed(last)):
         what = _what_of_undo(case.path, last, last.error, has_run=False)
