@@ -1,10 +1,11 @@
-"""What all tests share: async tests run on a fresh event loop; what the corpus has shown is counted."""
+"""What all tests share: async tests run on a fresh event loop; what the corpus has shown is counted; Ctrl-C."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -32,3 +33,11 @@ def pytest_terminal_summary(terminalreporter):
     shown = Counter(value for report in passed for name, value in report.user_properties if name == "corpus")
     for what, count in sorted(shown.items()):
         terminalreporter.write_line(f"corpus: {count} {what}")
+
+
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler for Ctrl-C, which a job in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -12,6 +12,8 @@ from automa import Step, Workflow
 from automa.runtime.launch import interposers
 from automa.testing import DictWorld, DirectoryWorld, explore
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_ctrl_c_stops_an_exploration_wherever_it_falls(is_async):

@@ -109,8 +109,10 @@ def _abandoned_badly(case: Case, played: Played) -> Blame | None:
         return None
     has_run = moment != "before-run"
     runs = [call for call in played.calls if call.path == path and call.role in {"run", "prepare"}]
-    restored = not unlike(runs[0].before, undo.after, residue(played.calls)) if has_run else not changed(undo)
-    if restored and undo.error is None:
+    places = [keys for call in (*runs, undo) for keys in changed(call)]  # branches beside it change others
+    wrong = unlike(runs[0].before, undo.after, residue(played.calls)) if has_run else []
+    is_restored = not any(_touches(each.keys, places) for each in wrong) if has_run else not changed(undo)
+    if is_restored and undo.error is None:
         return None
     broken = {
         "before-run": Property.UNDO_TOLERATES_NOTHING,
