@@ -27,6 +27,11 @@ class Case:
         scenario = f"{self.kind}:{self.path}" if self.path else self.kind
         return "+".join([scenario, *(f"crash-{point}" for point in self.crashes)])
 
+    @property
+    def what(self) -> str:
+        """What happens to the run, without the moment at which it does."""
+        return self.kind.rpartition("-")[0] or self.kind
+
     @classmethod
     def parse(cls, text: str) -> Case:
         """Return the case of an id."""

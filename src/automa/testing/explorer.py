@@ -106,7 +106,7 @@ class Explorer:
             return None
         called = (call.path for call in reversed(played.calls) if call.role in {"run", "prepare"})
         path = next(called, "") or self.workflow_id
-        return Found(Case("success"), Blame(path, "run", Property.STATE_SURVIVES, played.errors[0]), [], [])
+        return Found(Case("success"), Blame(path, "run", Property.STATE_SURVIVES, played.errors[0]), [])
 
     @property
     def is_untouched(self) -> bool:
@@ -212,7 +212,7 @@ class Explorer:
             return played, None
         if not self._is_wrong(case, played):
             lying = lie(played, self.reference)
-            return played, None if lying is None else Found(case, lying, [], played.errors)
+            return played, None if lying is None else Found(case, lying, [])
         if case.crashes:
             before = self._without_crash(case)
             if (
@@ -227,13 +227,13 @@ class Explorer:
         blamed = blame(case, played, self._undisturbed(case, played))
         if not blamed.path:  # what is done outside of the steps is the workflow's
             blamed = blamed._replace(path=self.workflow_id)
-        return played, Found(case, blamed, wrong, played.errors)
+        return played, Found(case, blamed, wrong)
 
     def _undisturbed(self, case: Case, played: Played) -> Played:
         """Return the run with which a case is compared, call by call."""
         if self._wanted(case, played) == "succeeded":
             return self.reference
-        if (case.kind.rpartition("-")[0] or case.kind) in {"undo-fails", "abandon"}:
+        if case.what in {"undo-fails", "abandon"}:
             return self._without_crash(self._way_back())
         return self._without_crash(case)
 
@@ -248,7 +248,7 @@ class Explorer:
 
     def _wanted(self, case: Case, played: Played) -> str | None:
         """Return how a run is to end; None where only its crashes are not to make a difference."""
-        kind = case.kind.rpartition("-")[0] or case.kind
+        kind = case.what
         if kind in {"success", "retry", "suspend"}:
             is_unknown = any(call.role == "verify" for call in played.calls)
             return "undone" if is_unknown and played.outcome == "undone" else "succeeded"

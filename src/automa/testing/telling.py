@@ -22,7 +22,6 @@ class Found(NamedTuple):
     case: Case
     blame: Blame
     differences: list[Difference]
-    errors: list[str]
 
 
 def tests_of(played: Played) -> Iterator[tuple[str, Property]]:
