@@ -27,6 +27,7 @@ __all__ = [
     "Journal",
     "Taken",
     "begun",
+    "check_request",
     "deadline_of",
     "find_run",
     "is_done",
@@ -67,6 +68,7 @@ def begun(
         prepares=definition.prepare is not None,
         without_undo=without_undo(definition),
         deadline=deadline,
+        version=definition.version,
     )
 
 
@@ -132,7 +134,7 @@ def take_for_request(  # noqa: PLR0913, PLR0917  # a request
     lease = store.take(definition.id, run_id)
     try:
         history = _load(store, definition, run_id)
-        _check_request(read(history), request, step)
+        check_request(read(history), request, step)
         replay_dry(history)  # what does not fit is refused before the request is recorded
         requested = Requested(clock.now(), request, step, note)
         lease.append(EntryEncoder().encode([requested]), RUNNING)
@@ -142,7 +144,7 @@ def take_for_request(  # noqa: PLR0913, PLR0917  # a request
     return Taken([*history, requested], lease)
 
 
-def _check_request(reading: Reading, request: Request, step: str | None) -> None:
+def check_request(reading: Reading, request: Request, step: str | None) -> None:
     """Check that a request fits where a run stands.
 
     Raises:

@@ -125,6 +125,10 @@ class StoreError(AutomaError):
     """A store that cannot be read or written; the cause is the error of the system."""
 
 
+class EngineError(AutomaError):
+    """An engine that cannot be used, or that refuses what it is asked."""
+
+
 class OwnershipLost(StoreError):  # noqa: N818  # it names what has happened
     """The run was taken over by somebody else; nothing was written."""
 

@@ -87,6 +87,9 @@ class Workflow:
         redact: Regular expressions: what they match is replaced in errors, reports and the log, and
             refused in the state and in results of journaled runs; a `Secret` needs none.
 
+        version: Names what the steps do, where runs begun with what they did before are still on their way:
+            a run is carried on by the version with which it began. By default it is told by the steps alone.
+
     Attributes:
         retention: As above.
         target: Where the workflow was found, ``FILE[:NAME]``; journals keep it. The command line sets it.
@@ -117,6 +120,7 @@ class Workflow:
         redact: Iterable[str | re.Pattern[str]] = (),
         deadline: float | timedelta | None = None,
         late_grace: float = 30.0,
+        version: str | None = None,
     ) -> None:
         if not _is_seconds(late_grace):
             raise WorkflowDefinitionError(
@@ -132,6 +136,7 @@ class Workflow:
             snapshots=snapshots,
             deadline=None if deadline is None else _span(deadline, f"workflow {id!r}"),
             late_grace=late_grace,
+            version=version,
         )
         self._logger = logger or package_logger
         self._observers = tuple(observers)
@@ -148,6 +153,13 @@ class Workflow:
     def id(self) -> str:
         """The id of the workflow."""
         return self._definition.id
+
+    @property
+    def version(self) -> str:
+        """What names the version of the steps: as it was given, or made of their ids, order and modes."""
+        from automa.journal.fit import version_of  # noqa: PLC0415  # few need it
+
+        return version_of(self._definition)
 
     @property
     def definition(self) -> Definition:
@@ -514,9 +526,7 @@ class Workflow:
         deadline: Deadline | None,
     ) -> Launch:
         """Return a run that has not begun, after all that could be wrong with it has been checked."""
-        run_id = os.urandom(16).hex() if run_id is None else _checked_run_id(run_id)
-        if state is not None and not isinstance(state, Mapping):
-            raise StateError(f"the state must be a mapping, not {type(state).__name__}")
+        run_id = _new_run_id(run_id, state)
         listeners = Listeners((*self._observers, *observers), self._logger, run_id)
         suspends = _suspends(on_cancel, is_journaled=store is not None)
         until = self._until(deadline)
@@ -527,8 +537,7 @@ class Workflow:
             return Launch(relay(workflow_run), workflow_run.run, listeners)
         from automa import durable  # noqa: PLC0415  # it needs sqlite3, which takes long to import
 
-        guarded = State("shared", state, guard=self._redactor.finds)
-        begun = durable.begun(self._definition, run_id, guarded, self.target, until)
+        begun = self._begun(state, run_id, until)
         workflow_run = self._workflow_run(
             run_id, self._shared(begun), resources, listeners, begun, suspends=suspends, deadline=until
         )
@@ -537,6 +546,13 @@ class Workflow:
         lease = opened.create(self.id, run_id)  # last: whoever owns it must drive it
         journal = durable.Journal(lease, retention=self.retention)
         return Launch(relay(workflow_run), workflow_run.run, listeners, journal)
+
+    def _begun(self, state: Mapping[str, Any] | None, run_id: str, deadline: datetime | None) -> Begun:
+        """Return the first record of a new run that is written down."""
+        from automa import durable  # noqa: PLC0415  # as above
+
+        guarded = State("shared", state, guard=self._redactor.finds)
+        return durable.begun(self._definition, run_id, guarded, self.target, deadline)
 
     def _resumed(  # noqa: PLR0917  # what resume takes
         self,
@@ -555,7 +571,7 @@ class Workflow:
         if missing not in {"start", "error"}:
             raise RunRequestError(f"missing is 'start' or 'error', not {missing!r}")
         suspends = _suspends(on_cancel, is_journaled=True)
-        until = None if deadline is None else _moment(deadline)  # before the run is taken: it may be refused
+        until = None if deadline is None else moment(deadline)  # before the run is taken: it may be refused
         opened = durable.open_store(store)
         listeners = Listeners((*self._observers, *observers), self._logger, _checked_run_id(run_id))
         try:
@@ -640,7 +656,7 @@ class Workflow:
     def _until(self, deadline: Deadline | None) -> datetime | None:
         """Return until when the way forward of a new run may take."""
         if deadline is not None:
-            return _moment(deadline)
+            return moment(deadline)
         span = self._definition.deadline
         return None if span is None else clock.now() + span
 
@@ -708,6 +724,36 @@ class Workflow:
         return f"<Workflow {self.id}, {len(self.steps)} steps>"
 
 
+def begun_of(
+    workflow: Workflow, state: Mapping[str, Any] | None, run_id: str | None, deadline: Deadline | None
+) -> Begun:
+    """Return the first record of a new run, after all that could be wrong with it has been checked.
+
+    Raises:
+        AutomaError: As in `Workflow.start`.
+    """
+    until = workflow._until(deadline)  # noqa: SLF001  # the same module
+    return workflow._begun(state, _new_run_id(run_id, state), until)  # noqa: SLF001
+
+
+def launch_of(
+    workflow: Workflow,
+    history: list[Record],
+    *,
+    resources: Mapping[str, Any] | None,
+    observers: Iterable[Observer],
+) -> Launch:
+    """Return a run that goes on where its history ends, and is written down by somebody else.
+
+    Raises:
+        StateError: Where its state cannot be read.
+    """
+    begun = history[0]
+    assert isinstance(begun, Begun)  # noqa: S101  # whoever has read the history has checked it
+    listeners = Listeners((*workflow._observers, *observers), workflow._logger, begun.run_id)  # noqa: SLF001
+    return workflow._continued(history, None, resources, listeners, suspends=False)  # noqa: SLF001
+
+
 async def _drive_async(launch: Launch) -> WorkflowReport:
     from automa.runtime.async_driver import drive_async  # noqa: PLC0415  # asyncio takes long to import
 
@@ -749,7 +795,7 @@ def _span(deadline: float | timedelta, what: str) -> timedelta:
     return timedelta(seconds=deadline)
 
 
-def _moment(deadline: Deadline) -> datetime:
+def moment(deadline: Deadline) -> datetime:
     """Return a deadline as a moment, UTC.
 
     Raises:
@@ -765,6 +811,17 @@ def _moment(deadline: Deadline) -> datetime:
         raise RunRequestError(
             f"deadline is a number of seconds, a timedelta or a datetime, not {deadline!r}"
         ) from None
+
+
+def _new_run_id(run_id: str | None, state: object) -> str:
+    """Return the id of a new run, made where none is given, once both it and the state may be used.
+
+    Raises:
+        AutomaError: Where one may not.
+    """
+    if state is not None and not isinstance(state, Mapping):
+        raise StateError(f"the state must be a mapping, not {type(state).__name__}")
+    return os.urandom(16).hex() if run_id is None else _checked_run_id(run_id)
 
 
 def _checked_run_id(run_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Iterable
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     Mode = TypeVar("Mode", bound=StrEnum)
 
 
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
 class Definition:
     """A workflow as the relay sees it; it does not change.
 
@@ -42,6 +46,7 @@ class Definition:
         snapshots: Whether an undo gets the state as its own step left it.
         deadline: How long the way forward may take; None where it may take as long as it likes.
         late_grace: Seconds to wait for a step that took too long in a thread, before it is undone.
+        version: Names what its steps do; None where they alone tell.
 
     Attributes:
         traits: What else about it, as a step, decides how a run goes.
@@ -67,6 +72,7 @@ class Definition:
         snapshots: bool = True,
         deadline: timedelta | None = None,
         late_grace: float = 30.0,
+        version: str | None = None,
     ) -> None:
         check_id(id, "a workflow")
         self.id = id
@@ -99,6 +105,12 @@ class Definition:
             )
         self.deadline: timedelta | None = deadline
         self.late_grace: float = late_grace
+        if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
+            raise WorkflowDefinitionError(
+                f"workflow {id!r}: {version!r} is no version: a letter or digit, then at most 63 "
+                "letters, digits, '.', '_', '-'"
+            )
+        self.version: str | None = version
         self.snapshots: bool = snapshots
         check_selection(rollback_on, f"{self!r}: rollback_on")
         self.rollback_on: ErrorSelection = rollback_on

@@ -47,6 +47,7 @@ class Begun(NamedTuple):
         without_undo: The paths of the steps that had no undo.
         is_foreign: Whether the journal was begun by another implementation, which records less.
         deadline: Until when the way forward may take; None where it may take as long as it likes.
+        version: The version of the workflow, where its author gave one.
     """
 
     workflow_id: str
@@ -62,6 +63,7 @@ class Begun(NamedTuple):
     without_undo: tuple[str, ...] = ()
     is_foreign: bool = False
     deadline: datetime | None = None
+    version: str | None = None
 
 
 class Started(NamedTuple):
@@ -120,11 +122,13 @@ class Expanded(NamedTuple):
         path: The path of the step from the root.
         steps: What it has built.
         is_parallel: Whether those go on side by side.
+        workflow_id: The id of the workflow that was built; None where it is that of the step.
     """
 
     path: str
     steps: tuple[Topology, ...]
     is_parallel: bool = False
+    workflow_id: str | None = None
 
 
 class Effect(NamedTuple):
@@ -228,7 +232,7 @@ class Requested(NamedTuple):
     Attributes:
         at: When.
         request: What.
-        path: Of which step, where it is about one.
+        path: Of which step, where it is about one; of which branch, where one has been told on its own.
         note: What the operator said.
     """
 

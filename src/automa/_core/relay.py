@@ -270,7 +270,8 @@ def _run_expanded(
         return accept_not_run(workflow_run, step_run, ctx, sent, error)
     if workflow_run.run.is_heard:
         is_parallel = isinstance(definition, ParallelDefinition)
-        expanded = Expanded(step_run.path, topology_of(definition), is_parallel)
+        name = None if definition.id == step_run.id else definition.id
+        expanded = Expanded(step_run.path, topology_of(definition), is_parallel, name)
         workflow_run.run.unwritten.append(expanded)
     if isinstance(definition, ParallelDefinition):
         return (yield from _run_parallel(workflow_run, step_run, definition, sent))

@@ -18,7 +18,6 @@ from automa._core.commands import (
     CutOff,
     Deliver,
     Fork,
-    Gone,
     Halt,
     Interrupted,
     Raised,
@@ -209,7 +208,7 @@ class Replay:
         """Tell what became of a step that took too long; its thread has died with its process."""
         known = self._peek()
         if known is None:
-            return (yield command) if not self._run.is_replaying else Gone()
+            return (yield command)
         if isinstance(known, Late) and known.path == command.path:
             self._take_effects(command.report, (known.path, RUN))
             return known if known.is_back else None
@@ -225,7 +224,7 @@ class Replay:
             path = getattr(record, "path", None) or ""
             inside = path.removeprefix(f"{fork.path}/")
             branch_path = f"{fork.path}/{inside.partition('/')[0]}"
-            if inside != path and branch_path in parts and not isinstance(record, Requested):
+            if inside != path and branch_path in parts:
                 parts[branch_path].append(record)
             else:
                 common.append(record)
@@ -588,7 +587,7 @@ def _same(known: Record, record: Record) -> bool:  # noqa: PLR0911  # a kind of 
         case (Cancelled(), Cancelled()):
             return known.path == record.path
         case (Expanded(), Expanded()):
-            return known == record
+            return known == record or known == record._replace(workflow_id=None)  # it was not told once
         case (Late(), Late()):
             return (known.path, known.is_back) == (record.path, record.is_back)
         case (Requested(), Cancelled()):
@@ -621,7 +620,7 @@ def _name(record: Record) -> str:
             return f"{action} of step {path} starts"
         case Answered(path, report):
             return f"{report.action} of step {path} ended {report.status}"
-        case Expanded(path, steps, is_parallel):
+        case Expanded(path, steps, is_parallel, _):
             built = ", ".join(step.id for step in steps) or "nothing"
             return f"step {path} built {built}{', side by side' if is_parallel else ''}"
         case AttemptFailed(path):

@@ -90,8 +90,9 @@ class EntryEncoder:
                 return self._answered(record)
             case AttemptFailed(path, report, delay):
                 return self._report("failed", path, report) | ({} if delay is None else {"delay": delay})
-            case Expanded(path, steps, is_parallel):
+            case Expanded(path, steps, is_parallel, workflow_id):
                 entry = {"expanded": path, "steps": topology_to_json(steps)}
+                entry |= {} if workflow_id is None else {"as": workflow_id}
                 return entry | ({"parallel": True} if is_parallel else {})
             case Effect():
                 self._effects.append(record)
@@ -215,6 +216,8 @@ def _begun(record: Begun) -> Entry:
         entry["deadline"] = _time(record.deadline)
     if record.is_foreign:
         entry["foreign"] = True
+    if record.version is not None:
+        entry["version"] = record.version
     return entry
 
 
@@ -304,6 +307,7 @@ def _read_begun(entry: Entry, place: str) -> Begun:
         tuple(map(str, expect(entry.get("no_undo", []), list, f"{place}.no_undo"))),
         expect(entry.get("foreign", False), bool, f"{place}.foreign"),
         _read_time(entry, "deadline", place),
+        expect(entry.get("version"), (str, type(None)), f"{place}.version"),
     )
 
 
@@ -380,7 +384,8 @@ def _read_effect(entry: Entry, place: str) -> Effect:
 def _read_expanded(entry: Entry, place: str) -> Expanded:
     steps = _read_topology(field(entry, "steps", list, place), f"{place}.steps")
     is_parallel = expect(entry.get("parallel", False), bool, f"{place}.parallel")
-    return Expanded(field(entry, "expanded", str, place), steps, is_parallel)
+    workflow_id = expect(entry.get("as"), (str, type(None)), f"{place}.as")
+    return Expanded(field(entry, "expanded", str, place), steps, is_parallel, workflow_id)
 
 
 def _read_late(entry: Entry, place: str) -> Late:

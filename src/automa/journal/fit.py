@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from automa._core.expand import topology_of
 from automa._core.steps import Step
 from automa.errors import JournalError
+from automa.journal.entries import topology_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,7 +17,34 @@ if TYPE_CHECKING:
     from automa._core.definition import Definition
     from automa._core.records import Begun, Topology
 
-__all__ = ["check_fit", "differences", "missing_undos", "topology_of", "without_undo"]
+__all__ = [
+    "check_fit",
+    "differences",
+    "missing_undos",
+    "topology_of",
+    "version_of",
+    "version_of_begun",
+    "without_undo",
+]
+
+
+def version_of(definition: Definition) -> str:
+    """Return what names the version of a workflow: as its author has, else what a journal would compare."""
+    modes = (definition.mode, definition.rollback_mode)
+    return _version(definition.version, modes, definition.snapshots, topology_of(definition))
+
+
+def version_of_begun(begun: Begun) -> str:
+    """Return the version of the workflow with which a run was begun."""
+    modes = (begun.execution_mode, begun.rollback_mode)
+    return _version(begun.version, modes, begun.snapshots, begun.steps)
+
+
+def _version(named: str | None, modes: tuple[str, str], snapshots: object, steps: Iterable[Topology]) -> str:
+    if named is not None:
+        return named
+    text = json.dumps([*map(str, modes), snapshots, topology_to_json(steps)])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def without_undo(definition: Definition, prefix: str = "") -> tuple[str, ...]:
@@ -45,6 +75,9 @@ def differences(begun: Begun, definition: Definition) -> list[str]:
     found = []
     if begun.workflow_id != definition.id:
         found.append(f"the workflow was {begun.workflow_id!r}, and is {definition.id!r}")
+    if begun.version != definition.version and not begun.is_foreign:
+        was, is_now = (each or "not named" for each in (begun.version, definition.version))
+        found.append(f"the version was {was}, and is {is_now}")
     modes = (begun.execution_mode, begun.rollback_mode)
     present = (definition.mode, definition.rollback_mode)
     for name, was, is_now in zip(("mode", "rollback_mode"), modes, present, strict=True):

@@ -187,8 +187,9 @@ def _skeleton(
         function = _nothing if path in seen.prepared else None
         if path in seen.expanded:
             expanded = seen.expanded[path]
-            inside = _skeleton(step.id, expanded.steps, f"{path}/", seen, function)
-            built = Parallel(step.id, *inside.steps) if expanded.is_parallel else _Nested(inside)
+            name = expanded.workflow_id or step.id
+            inside = _skeleton(name, expanded.steps, f"{path}/", seen, function)
+            built = Parallel(name, *inside.steps) if expanded.is_parallel else _Nested(inside)
             made.append(Expand(step.id, lambda built=built: built))
         elif "expand" in step.traits:  # it was not reached, or could not build anything
             made.append(Expand(step.id, list))

@@ -42,7 +42,7 @@ async def drive_async(launch: Launch) -> WorkflowReport:
     Raises:
         BaseException: What interrupted the run, once it is closed.
     """
-    walker = _Walker(launch, launch.walk, launch.run)
+    walker = Walker(launch, launch.walk, launch.run)
     try:
         command = await walker.go_on(walker.advance(None), until_rollback=True)
     except GeneratorExit as error:  # nothing may be awaited here any more: another task goes on
@@ -68,7 +68,7 @@ def _leave_behind(work: Coroutine[Any, Any, WorkflowReport]) -> None:
         work.close()
 
 
-class _Walker:
+class Walker:
     """Carries out a walk on the running event loop: that of a run, or of one of its branches.
 
     Args:
@@ -165,6 +165,12 @@ class _Walker:
         """Note a cancellation, unless it says only that this branch is given up."""
         if cancellation is not None and self._run.given_up is None:
             self._run.interrupt(cancellation)
+
+    async def carry_out(self, command: Command) -> object:
+        """Carry out one command that calls a step, or waits."""
+        if isinstance(command, Deliver):
+            return await (self._told if self._launch.listeners.hears_calls else self._deliver)(command)
+        return await self._wait(command)
 
     async def _told(self, delivery: Deliver) -> object:
         """Call a step, and tell those who want to know when it is called, and when it has returned."""
@@ -294,7 +300,7 @@ class _Walker:
             try:
                 for index, branch in crew.rest:
                     branch.run.wake = wake
-                    walker = _Walker(self._launch, branch.walk, branch.run)
+                    walker = Walker(self._launch, branch.walk, branch.run)
                     crew.ended(index, await walker.go_on(walker.advance(None), task))
             finally:
                 leave(1)
@@ -318,7 +324,7 @@ class _Walker:
                 task.result()
         for index, branch in crew.rest:  # nobody has begun them: the run is interrupted, and they are told so
             self._interrupt(asyncio.CancelledError())
-            walker = _Walker(self._launch, branch.walk, branch.run)
+            walker = Walker(self._launch, branch.walk, branch.run)
             crew.ended(index, await walker.go_on(walker.advance(None), _this_task()))
         return crew.ends
 

@@ -1,0 +1,403 @@
+"""A run, or a branch of one, as a worker of an engine carries it on: from one durable step to the next.
+
+The engine keeps the journal: what each of its durable steps returns are entries, and the list of all of them
+is the history of the run. A session walks that history again, lives what comes next, up to the answer of a
+step, and tells what that adds. Whoever has the history can go on with another session, in another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from automa._core import clock
+from automa._core.commands import Append, Command, Deliver, Fork, Halt, Interrupted, Raised, Sleep
+from automa._core.functions import Preparation
+from automa._core.records import Answered, AttemptFailed, Begun, Record, Request, Requested, Started
+from automa._core.reports import WorkflowReport
+from automa._core.status import ROLLBACK, RUN, Outcome
+from automa.errors import BranchCancelled, JournalError
+from automa.journal.entries import EntryEncoder, decode_entries
+from automa.journal.fit import check_fit
+from automa.runtime.async_driver import Walker
+from automa.runtime.sync_driver import refusal
+from automa.workflow import launch_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from automa._core.commands import Branch
+    from automa._core.protocols import Observer
+    from automa._core.runs import Run
+    from automa.runtime.launch import Walk
+    from automa.workflow import Workflow
+
+    Entry = dict[str, Any]
+
+
+class Signals:
+    """What a run is told from outside while it goes on; its branches hear of it too.
+
+    Attributes:
+        cancelled: Why the run is to be undone; None where nobody has asked for that.
+    """
+
+    def __init__(self) -> None:
+        self.cancelled: str | None = None
+        self._heard: list[Callable[[], object]] = []
+
+    def cancel(self, note: str) -> None:
+        """Ask for the way back; asked for again it changes nothing."""
+        if self.cancelled is None:
+            self.cancelled = note
+            for hear in tuple(self._heard):
+                hear()
+
+    def listen(self, hear: Callable[[], object]) -> Callable[[], None]:
+        """Have a function called once the run is cancelled; return what ends that."""
+        self._heard.append(hear)
+        return lambda: self._heard.remove(hear)
+
+
+class Branching(NamedTuple):
+    """Branches that are to be carried on side by side.
+
+    Attributes:
+        paths: Their paths, in the order in which they are begun.
+        limit: How many go on at once at most; None where all do.
+        cancels: Whether the others are given up when one has failed.
+    """
+
+    paths: tuple[str, ...]
+    limit: int | None
+    cancels: bool
+
+
+class Segment(NamedTuple):
+    """What a durable step of the engine adds to a run, and how it goes on.
+
+    Attributes:
+        entries: What is added to the history.
+        next: What comes next, in words; the name of the next durable step.
+        sleep: Seconds to wait before that; None where there is nothing to wait for.
+        branching: The branches that come before that, or None.
+        end: How it has ended: the outcome of a run; ``ok``, ``failed`` or ``halted`` of a branch; else None.
+    """
+
+    entries: list[Entry]
+    next: str = ""
+    sleep: float | None = None
+    branching: Branching | None = None
+    end: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the segment as JSON values."""
+        found: dict[str, Any] = {"entries": self.entries}
+        if self.next:
+            found["next"] = self.next
+        if self.sleep is not None:
+            found["sleep"] = self.sleep
+        if self.branching is not None:
+            found["branching"] = [list(self.branching.paths), *self.branching[1:]]
+        if self.end is not None:
+            found["end"] = self.end
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Segment:
+        """Return the segment that `to_dict` has written."""
+        branching = None
+        if "branching" in found:
+            paths, limit, cancels = found["branching"]
+            branching = Branching(tuple(paths), limit, cancels)
+        return cls(found["entries"], found.get("next", ""), found.get("sleep"), branching, found.get("end"))
+
+
+OK, BAD, HALTED = "ok", "failed", "halted"
+"""How a branch has ended: well; it has failed; it has stopped, past the pivot."""
+
+
+class Session:
+    """Carries on one run, or one branch of it, as long as nothing comes between.
+
+    Args:
+        workflow: The workflow, as the run began with it.
+        entries: The history of the run so far; that of a branch is what came before it, and its own.
+        path: The path of the branch; None for the run itself.
+        signals: What the run is told from outside.
+        ends: How the branches have ended of which the history tells last, by path.
+        given_up: Why the branch is given up, or None.
+        late: The steps that took too long and are at work in this process, by path.
+        resources: Live objects for the steps.
+        observers: Those who hear of its records, beside those of the workflow.
+
+    Attributes:
+        is_spent: Whether another session has to go on, with what this one has added.
+
+    Raises:
+        JournalError: Where the history does not fit the workflow; nothing was called.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a worker knows of a run
+        self,
+        workflow: Workflow,
+        entries: Sequence[Entry],
+        *,
+        path: str | None,
+        signals: Signals,
+        ends: Mapping[str, str],
+        given_up: str | None,
+        late: dict[str, Future[object]],
+        resources: Mapping[str, Any] | None,
+        observers: Iterable[Observer],
+    ) -> None:
+        self._history = history = decode_entries(entries)
+        begun = history[0]
+        assert isinstance(begun, Begun)  # noqa: S101  # decode_entries has checked it
+        check_fit(begun, workflow.definition)
+        self._launch = launch_of(workflow, history, resources=resources, observers=observers)
+        self._launch.late = late
+        self._launch.run.takes_detours = True  # each step is admitted: a request may come before any
+        self._path = path
+        self._signals = signals
+        self._ends = ends
+        self._encoder = EntryEncoder()
+        self._unheard: list[Record] = []
+        self._held: list[Record] = []
+        self._has_slept: bool = False
+        self._stop_call: Callable[[], object] | None = None
+        self.is_spent: bool = False
+        walk, self._run = _found(self._launch.walk, self._launch.run, path)
+        self._walker = Walker(self._launch, walk, self._run)
+        if given_up is not None:
+            self._run.give_up(BranchCancelled(given_up))
+        self._run.wake = self._stop
+        self._command: Any = self._walker.advance(None)
+
+    def give_up(self, reason: str) -> None:
+        """Give up this branch: another one has failed."""
+        self._run.give_up(BranchCancelled(reason))
+
+    async def advance(self) -> Segment:  # noqa: C901  # a kind of command a line
+        """Go on to the next answer of a step, or to what has to be waited for.
+
+        Returns:
+            What is to be made durable before anything else happens.
+        """
+        self.publish()
+        records, self._held = self._held, []
+        while True:
+            command = self._command
+            if isinstance(command, Append):
+                records += command.records
+                self._answer(None)
+            elif not isinstance(command, Command):
+                return await self._ended(records, command)
+            elif isinstance(command, Fork):
+                ends = self._joined(command)
+                if not isinstance(ends, list):
+                    self.is_spent = True
+                    return self._segment(records, f"branches of {command.path}", branching=ends)
+                self._answer(ends)
+            elif _tells(records) or (records and self._is_written_ahead(command)):
+                if not self._is_written_ahead(command):
+                    records, self._held = _parted(records)
+                return self._segment(records, _name(command))
+            elif self._is_to_turn_back(command):
+                return self._turned_back([])
+            elif isinstance(command, Sleep):
+                if not self._has_slept and self._is_waited_for(command):
+                    self._has_slept = True
+                    return self._segment([], command.reason, sleep=command.seconds)
+                self._answer(None if self._is_waited_for(command) else Raised(self._stopped_by()))
+            else:
+                answer = await self._carry_out(command)
+                if self._is_to_turn_back(command) and _is_cancelled(answer):
+                    return self._turned_back(records)
+                self._answer(answer.answer if isinstance(answer, Interrupted) else answer)
+
+    def publish(self) -> None:
+        """Let the listeners hear of what the last `advance` has added, which is durable now."""
+        records, self._unheard = self._unheard, []
+        if records:
+            self._launch.publish(self._run, records)
+
+    def _answer(self, answer: object) -> None:
+        self._has_slept = False
+        self._command = self._walker.advance(answer)
+
+    def _segment(
+        self,
+        records: list[Record],
+        name: str,
+        *,
+        sleep: float | None = None,
+        branching: Branching | None = None,
+    ) -> Segment:
+        self._unheard = records
+        return Segment(self._encoder.encode(records), name, sleep, branching)
+
+    async def _ended(self, records: list[Record], value: object) -> Segment:
+        """Return the last segment; of a branch once what goes on in a thread has ended: others undo it."""
+        if self._path is not None and self._run.left_at_work:
+            late = [asyncio.wrap_future(each) for each in self._launch.late.values()]
+            await asyncio.wait(late, timeout=self._run.late_grace) if late else None
+        if isinstance(value, WorkflowReport):
+            assert value.outcome is not None  # noqa: S101  # it is closed
+            end = value.outcome.value
+        else:
+            end = HALTED if isinstance(value, Halt) else OK if value else BAD
+        self._unheard = records
+        return Segment(self._encoder.encode(records), end=end)
+
+    def _is_written_ahead(self, command: Command) -> bool:
+        """Whether it is to be known that a step was called: its ``verify`` is asked before another call."""
+        if not isinstance(command, Deliver) or command.ctx.action is not RUN:
+            return False
+        verify = getattr(command.ctx.step, "verify_function", None)
+        if verify is None or isinstance(command.controller, Preparation):
+            return False
+        key = (command.ctx.path, RUN)
+        own = (each for each in reversed(self._history) if _place_of(each) == key)
+        return not isinstance(next(own, None), Started)  # else that is known, and verify was asked
+
+    # Turning back
+
+    def _is_to_turn_back(self, command: Command) -> bool:
+        """Whether somebody has asked for the way back, and this is the way forward still."""
+        run = self._run
+        if (
+            self._signals.cancelled is None
+            or run.must_undo
+            or run.is_past_pivot
+            or run.interruption is not None
+        ):
+            return False
+        if isinstance(command, Sleep):
+            return not command.is_protected
+        return isinstance(command, Deliver) and command.ctx.action is not ROLLBACK
+
+    def _turned_back(self, records: list[Record]) -> Segment:
+        """Add that the way back is asked for: the walk is made again, and takes it."""
+        self.is_spent = True
+        note = self._signals.cancelled or ""
+        requested = Requested(clock.now(), Request.ROLLBACK, self._path, note)
+        return self._segment([*records, requested], "turn back")
+
+    def _stop(self) -> None:
+        if self._stop_call is not None:
+            self._stop_call()
+
+    # Carrying out
+
+    async def _carry_out(self, command: Command) -> object:
+        """Carry out a command in a task of its own: that can be cancelled, and this one is the engine's."""
+        if isinstance(command, Deliver):
+            refused = refusal(self._run, command)
+            if refused is not None:
+                return refused
+        task = asyncio.ensure_future(self._walker.carry_out(command))
+        loop = asyncio.get_running_loop()
+        is_forward = isinstance(command, Deliver) and command.ctx.action is not ROLLBACK
+        if is_forward:
+            self._stop_call = lambda: loop.call_soon_threadsafe(task.cancel)
+        unlisten = self._signals.listen(self._stop)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:  # the engine gives up this attempt: nothing of it is kept
+            task.cancel()
+            raise
+        finally:
+            self._stop_call = None
+            unlisten()
+        return task.result()
+
+    def _is_waited_for(self, command: Sleep) -> bool:
+        return command.is_protected or self._run.stopped_by is None
+
+    def _stopped_by(self) -> BaseException:
+        stopped_by = self._run.stopped_by
+        assert stopped_by is not None  # noqa: S101  # it is asked for where there is one
+        return stopped_by
+
+    def _joined(self, fork: Fork) -> list[object] | Branching:
+        """Return how the branches of a fork have ended; where some have not, which are to be carried on."""
+        ends: list[object] = []
+        left: list[str] = []
+        for branch in fork.branches:
+            end = self._end_of(branch)
+            if end is None and self._ends.get(branch.path) == HALTED:
+                end = Halt(self._held_by(branch.path), Outcome.NEEDS_ATTENTION)
+            if end is None and branch.path in self._ends:
+                raise JournalError(f"branch {branch.path} has ended, which its records do not tell")
+            ends.append(end)
+            if end is None:
+                left.append(branch.path)
+        return Branching(tuple(left), fork.limit, fork.cancels) if left else ends
+
+    def _end_of(self, branch: Branch) -> object:
+        """Return how a branch has ended, as far as its records tell; None where it has not."""
+        try:
+            command = branch.walk.send(None)
+            while isinstance(command, Fork) and isinstance(ends := self._joined(command), list):
+                command = branch.walk.send(ends)
+        except StopIteration as stop:
+            end: object = stop.value
+            return end
+        return None
+
+    def _held_by(self, path: str) -> BaseException:
+        """Return the error with which a branch has stopped, past the pivot."""
+        for record in reversed(self._history):
+            if isinstance(record, AttemptFailed) and f"{record.path}/".startswith(f"{path}/"):
+                error = record.report.error
+                assert error is not None  # noqa: S101  # an attempt that failed has one
+                return error
+        raise JournalError(f"branch {path} has stopped, and its records do not tell why")
+
+
+def _found(walk: Walk, run: Run, path: str | None) -> tuple[Walk, Run]:
+    """Return the walk of a branch, and what its steps share; without a path those of the run itself."""
+    while path is not None:
+        command = walk.send(None)
+        branches = command.branches if isinstance(command, Fork) else ()
+        branch = next((each for each in branches if f"{path}/".startswith(f"{each.path}/")), None)
+        if branch is None:
+            raise JournalError(f"the history does not lead to the branch {path}")
+        walk, run = branch.walk, branch.run
+        if branch.path == path:
+            break
+    return walk, run
+
+
+def _tells(records: Iterable[Record]) -> bool:
+    """Whether records tell of more than what is about to be called."""
+    return any(not isinstance(record, Started) for record in records)
+
+
+def _parted(records: list[Record]) -> tuple[list[Record], list[Record]]:
+    """Part off, at the end of records, those that tell of what is about to be called."""
+    count = len(records)
+    while count and isinstance(records[count - 1], Started):
+        count -= 1
+    return records[:count], records[count:]
+
+
+def _place_of(record: Record) -> tuple[str, str] | None:
+    """Return which action of which step a record tells of."""
+    if isinstance(record, Started):
+        return record.path, record.action
+    return (record.path, record.report.action) if isinstance(record, Answered | AttemptFailed) else None
+
+
+def _is_cancelled(answer: object) -> bool:
+    """Whether a step was cut off by its cancellation."""
+    return isinstance(answer, Raised) and isinstance(answer.error, asyncio.CancelledError)
+
+
+def _name(command: Command) -> str:
+    """Return what comes next, in words."""
+    if isinstance(command, Deliver):
+        return f"{command.ctx.action} {command.ctx.path}"
+    return getattr(command, "path", "") or getattr(command, "reason", "")
