@@ -108,6 +108,7 @@ class Part:
         self._session: Session | None = None
         self._ends: dict[str, str] = {}
         self._given_up: str | None = None
+        self._branches: list[Part] = []
         self._late: dict[str, Future[object]] = {}
         self.path: str | None = path
         self.signals: Signals = signals or Signals()
@@ -162,7 +163,8 @@ class Part:
     def branch(self, path: str) -> Part:
         """Return a branch that begins now."""
         part = Part(self._host, self._workflow, self.entries, path, self.signals)
-        part._late = self._late  # it is one of its own kind
+        part._late, part._given_up = self._late, self._given_up  # it is one of its own kind
+        self._branches.append(part)
         return part
 
     def give_up(self, reason: str) -> None:
@@ -171,6 +173,8 @@ class Part:
             self._given_up = reason
             if self._session is not None:
                 self._session.give_up(reason)
+            for branch in self._branches:
+                branch.give_up(reason)
 
     def join(self, ends: Iterable[tuple[str, Iterable[Entry], str]]) -> None:
         """Take over what has come of branches: of each its path, what it has added, and how it has ended."""
@@ -178,6 +182,7 @@ class Part:
             self._add(entries)
             self._ends[path] = end
         self._session = None
+        self._branches.clear()
 
     def _new_session(self) -> Session:
         return Session(

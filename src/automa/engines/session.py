@@ -14,6 +14,7 @@ from automa._core import clock
 from automa._core.commands import Append, Command, Deliver, Fork, Halt, Interrupted, Raised, Sleep
 from automa._core.functions import Preparation
 from automa._core.records import Answered, AttemptFailed, Begun, Record, Request, Requested, Started
+from automa._core.replay import replay_dry
 from automa._core.reports import WorkflowReport
 from automa._core.status import ROLLBACK, RUN, Outcome
 from automa.errors import BranchCancelled, JournalError
@@ -168,7 +169,7 @@ class Session:
         self._has_slept: bool = False
         self._stop_call: Callable[[], object] | None = None
         self.is_spent: bool = False
-        walk, self._run = _found(self._launch.walk, self._launch.run, path)
+        walk, self._run = self._found()
         self._walker = Walker(self._launch, walk, self._run)
         if given_up is not None:
             self._run.give_up(BranchCancelled(given_up))
@@ -262,6 +263,24 @@ class Session:
         own = (each for each in reversed(self._history) if _place_of(each) == key)
         return not isinstance(next(own, None), Started)  # else that is known, and verify was asked
 
+    def _found(self) -> tuple[Walk, Run]:
+        """Return the walk of the branch, and what its steps share; without a path those of the run itself."""
+        walk, run = self._launch.walk, self._launch.run
+        path, found = self._path, None
+        while path is not None and found != path:
+            branch: Branch | None = None
+            command = walk.send(None)
+            while isinstance(command, Fork):
+                branch = next((each for each in command.branches if _is_within(path, each.path)), None)
+                ends = None if branch is not None else self._joined(command)
+                if not isinstance(ends, list):
+                    break
+                command = walk.send(ends)
+            if branch is None:
+                raise JournalError(f"the history does not lead to the branch {path}")
+            walk, run, found = branch.walk, branch.run, branch.path
+        return walk, run
+
     # Turning back
 
     def _is_to_turn_back(self, command: Command) -> bool:
@@ -326,9 +345,10 @@ class Session:
         ends: list[object] = []
         left: list[str] = []
         for branch in fork.branches:
-            end = self._end_of(branch)
-            if end is None and self._ends.get(branch.path) == HALTED:
-                end = Halt(self._held_by(branch.path), Outcome.NEEDS_ATTENTION)
+            if self._ends.get(branch.path) == HALTED:
+                end = replay_dry(branch.walk, Halt(self._held_by(branch.path), Outcome.NEEDS_ATTENTION))
+            else:
+                end = self._end_of(branch)
             if end is None and branch.path in self._ends:
                 raise JournalError(f"branch {branch.path} has ended, which its records do not tell")
             ends.append(end)
@@ -350,25 +370,16 @@ class Session:
     def _held_by(self, path: str) -> BaseException:
         """Return the error with which a branch has stopped, past the pivot."""
         for record in reversed(self._history):
-            if isinstance(record, AttemptFailed) and f"{record.path}/".startswith(f"{path}/"):
+            if isinstance(record, AttemptFailed) and _is_within(record.path, path):
                 error = record.report.error
                 assert error is not None  # noqa: S101  # an attempt that failed has one
                 return error
         raise JournalError(f"branch {path} has stopped, and its records do not tell why")
 
 
-def _found(walk: Walk, run: Run, path: str | None) -> tuple[Walk, Run]:
-    """Return the walk of a branch, and what its steps share; without a path those of the run itself."""
-    while path is not None:
-        command = walk.send(None)
-        branches = command.branches if isinstance(command, Fork) else ()
-        branch = next((each for each in branches if f"{path}/".startswith(f"{each.path}/")), None)
-        if branch is None:
-            raise JournalError(f"the history does not lead to the branch {path}")
-        walk, run = branch.walk, branch.run
-        if branch.path == path:
-            break
-    return walk, run
+def _is_within(path: str, outer: str) -> bool:
+    """Whether a path is that of a step, or of one in it."""
+    return f"{path}/".startswith(f"{outer}/")
 
 
 def _tells(records: Iterable[Record]) -> bool:
