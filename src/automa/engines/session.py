@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
-from automa._core.commands import Append, Command, Deliver, Fork, Halt, Interrupted, Raised, Sleep
+from automa._core.commands import Append, Command, Deliver, Fork, Halt, Interrupted, Raised, Refused, Sleep
 from automa._core.functions import Preparation
 from automa._core.records import Answered, AttemptFailed, Begun, Record, Request, Requested, Started
 from automa._core.replay import replay_dry
@@ -286,12 +286,9 @@ class Session:
     def _is_to_turn_back(self, command: Command) -> bool:
         """Whether somebody has asked for the way back, and this is the way forward still."""
         run = self._run
-        if (
-            self._signals.cancelled is None
-            or run.must_undo
-            or run.is_past_pivot
-            or run.interruption is not None
-        ):
+        if self._signals.cancelled is None or run.must_undo or run.is_past_pivot:
+            return False
+        if run.interruption is not None or run.unwritten:  # what has been answered is made durable first
             return False
         if isinstance(command, Sleep):
             return not command.is_protected
@@ -316,7 +313,12 @@ class Session:
             refused = refusal(self._run, command)
             if refused is not None:
                 return refused
-        task = asyncio.ensure_future(self._walker.carry_out(command))
+        answers: list[object] = []
+
+        async def work() -> None:
+            answers.append(await self._walker.carry_out(command))
+
+        task = asyncio.ensure_future(work())
         loop = asyncio.get_running_loop()
         is_forward = isinstance(command, Deliver) and command.ctx.action is not ROLLBACK
         if is_forward:
@@ -330,7 +332,13 @@ class Session:
         finally:
             self._stop_call = None
             unlisten()
-        return task.result()
+        if answers:  # they count, even where the task was cancelled just then
+            return answers[0]
+        if task.cancelled():  # before it began
+            given_up = self._run.given_up
+            return Raised(asyncio.CancelledError()) if given_up is None else Refused(given_up)
+        task.result()  # raises what the walker could not make an answer of
+        raise AssertionError
 
     def _is_waited_for(self, command: Sleep) -> bool:
         return command.is_protected or self._run.stopped_by is None
