@@ -38,9 +38,13 @@ class Ledger:
 
 
 def of_many_kinds(ledger):
-    inner = Workflow("inner", [ledger.step("i", prepare=lambda: {"n": 1}), ledger.step("j", when=lambda: True)])
+    inner = Workflow(
+        "inner", [ledger.step("i", prepare=lambda: {"n": 1}), ledger.step("j", when=lambda: True)]
+    )
     both = Parallel("both", ledger.step("x"), inner, ledger.step("y", verify=lambda: False), limit=1)
-    return Workflow("w", [ledger.step("a"), both, ledger.step("b", prepare=lambda: {"n": 1}), ledger.step("c")])
+    return Workflow(
+        "w", [ledger.step("a"), both, ledger.step("b", prepare=lambda: {"n": 1}), ledger.step("c")]
+    )
 
 
 def cancels_at(number):

@@ -28,12 +28,14 @@ def local(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("forgets", [False, True], ids=["kept", "forgotten"])
-def test_a_run_on_an_engine_tells_what_a_local_one_tells(name, forgets):
+@pytest.mark.parametrize(
+    "how", [{}, {"forgets": True}, {"writes_ahead": True}], ids=["kept", "forgotten", "ahead"]
+)
+def test_a_run_on_an_engine_tells_what_a_local_one_tells(name, how):
     """The report and the effects are those of a local run, whether or not a worker remembers anything."""
     expected, effects = local(name)
     done = []
-    paper = Paper(SCENARIOS[name](Builder(lambda *what: done.append(what))), forgets=forgets)
+    paper = Paper(SCENARIOS[name](Builder(lambda *what: done.append(what))), **how)
     report = paper.start(FIRST_STATE)
     assert told(report) == expected
     assert sorted(done) == sorted(effects)

@@ -28,6 +28,8 @@ class Host:
         workflows: The workflows whose runs it carries on.
         resources: Live objects for the steps.
         observers: Those who hear of the records of each run.
+        writes_ahead: Whether it is to be durable that a step is called before it is; else only where the step
+            has a ``verify``, which is asked then.
 
     Attributes:
         workflows: The workflows, by id and version.
@@ -42,6 +44,7 @@ class Host:
         *,
         resources: Mapping[str, Any] | None = None,
         observers: Iterable[Observer] = (),
+        writes_ahead: bool = False,
     ) -> None:
         self.workflows: dict[tuple[str, str], Workflow] = {}
         for workflow in [workflows] if isinstance(workflows, Workflow) else workflows:
@@ -53,6 +56,7 @@ class Host:
                 )
         self.resources: dict[str, Any] = dict(resources or {})
         self.observers: tuple[Observer, ...] = tuple(observers)
+        self.writes_ahead: bool = writes_ahead
         self._at_work: set[asyncio.Future[None]] = set()
         self._is_closing: bool = False
 
@@ -192,6 +196,7 @@ class Part:
             signals=self.signals,
             ends=self._ends,
             given_up=self._given_up,
+            writes_ahead=self._host.writes_ahead,
             late=self._late,
             resources=self._host.resources,
             observers=self._host.observers,

@@ -129,6 +129,7 @@ class Session:
         signals: What the run is told from outside.
         ends: How the branches have ended of which the history tells last, by path.
         given_up: Why the branch is given up, or None.
+        writes_ahead: Whether it is to be durable that a step is called before it is.
         late: The steps that took too long and are at work in this process, by path.
         resources: Live objects for the steps.
         observers: Those who hear of its records, beside those of the workflow.
@@ -149,6 +150,7 @@ class Session:
         signals: Signals,
         ends: Mapping[str, str],
         given_up: str | None,
+        writes_ahead: bool,
         late: dict[str, Future[object]],
         resources: Mapping[str, Any] | None,
         observers: Iterable[Observer],
@@ -163,6 +165,7 @@ class Session:
         self._path = path
         self._signals = signals
         self._ends = ends
+        self._writes_ahead = writes_ahead
         self._encoder = EntryEncoder()
         self._unheard: list[Record] = []
         self._held: list[Record] = []
@@ -201,8 +204,10 @@ class Session:
                     self.is_spent = True
                     return self._segment(records, f"branches of {command.path}", branching=ends)
                 self._answer(ends)
-            elif _tells(records) or (records and self._is_written_ahead(command)):
-                if not self._is_written_ahead(command):
+            elif _tells(records) or (
+                records and self._is_written_ahead(command) and not self._is_to_turn_back(command)
+            ):
+                if not self._is_written_ahead(command) or self._is_to_turn_back(command):
                     records, self._held = _parted(records)
                 return self._segment(records, _name(command))
             elif self._is_to_turn_back(command):
@@ -254,6 +259,8 @@ class Session:
 
     def _is_written_ahead(self, command: Command) -> bool:
         """Whether it is to be known that a step was called: its ``verify`` is asked before another call."""
+        if self._writes_ahead:
+            return True
         if not isinstance(command, Deliver) or command.ctx.action is not RUN:
             return False
         verify = getattr(command.ctx.step, "verify_function", None)
