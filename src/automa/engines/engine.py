@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
-from automa._core.records import Request, Requested, Resumed
+from automa._core.records import Begun, Request, Requested, Resumed
 from automa.durable import check_request
 from automa.engines.parts import Host
 from automa.errors import RunNotFoundError, RunRequestError
 from automa.journal.entries import EntryEncoder, decode_entries
-from automa.journal.fit import version_of
+from automa.journal.fit import version_of, version_of_begun
 from automa.journal.reading import Reading, read
 from automa.workflow import Workflow, begun_of, moment
 
