@@ -5,13 +5,17 @@ from automa._core.protocols import (
     AtomicStepRegistry,
     AtomicWorkflow,
     Backward,
+    Cancellable,
     Choreographer,
     Composite,
+    Engine,
     Forward,
     Lease,
     Observer,
     RunInfo,
+    RunOnEngine,
     Store,
+    Worker,
 )
 
 __all__ = [
@@ -19,11 +23,15 @@ __all__ = [
     "AtomicStepRegistry",
     "AtomicWorkflow",
     "Backward",
+    "Cancellable",
     "Choreographer",
     "Composite",
+    "Engine",
     "Forward",
     "Lease",
     "Observer",
     "RunInfo",
+    "RunOnEngine",
     "Store",
+    "Worker",
 ]

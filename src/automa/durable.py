@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from automa._core.definition import Definition
-    from automa._core.protocols import Lease, Store
+    from automa._core.protocols import Engine, Lease, Store
     from automa._core.state import State
 
 __all__ = [
@@ -195,7 +195,7 @@ def load_history(store: Store, workflow_id: str, run_id: str) -> list[Record]:
     return decode_entries(store.load(workflow_id, run_id))
 
 
-def find_run(store: Store, run_id: str, workflow_id: str | None = None) -> str:
+def find_run(store: Store | Engine, run_id: str, workflow_id: str | None = None) -> str:
     """Return the id of the workflow whose run has this id.
 
     Raises:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from automa._core.context import Context
     from automa._core.definition import Definition
     from automa._core.events import Failure, Handoff, Success
     from automa._core.records import Record
     from automa._core.reports import WorkflowReport
+    from automa.workflow import Workflow
 
 
 @runtime_checkable
@@ -228,6 +229,207 @@ class Cancellable(Store, Protocol):
         Raises:
             StoreError: Where the store cannot be used.
         """
+        ...
+
+
+@runtime_checkable
+class RunOnEngine(Protocol):
+    """A run on an engine, as `Engine.submit` returns it."""
+
+    workflow_id: str
+    run_id: str
+
+    def wait(self, timeout: float | None = None) -> WorkflowReport:
+        """Wait until the run has ended, or has stopped; see `Engine.wait`."""
+        ...
+
+    def report(self) -> WorkflowReport:
+        """Return what has happened so far; see `Engine.report`."""
+        ...
+
+    def cancel(self, note: str = "") -> None:
+        """Have the run undone; see `Engine.cancel`."""
+        ...
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """Carries on runs of an engine, in this process."""
+
+    def run(self) -> None:
+        """Carry on runs in this thread, until `stop` is called."""
+        ...
+
+    async def serve(self) -> None:
+        """Carry on runs on the running event loop, until `stop` is called; steps at work then end first."""
+        ...
+
+    def stop(self) -> None:
+        """Have the worker come to its end; from any thread, and from the handler of a signal."""
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Carries on runs on the workers of a fleet, whichever of them die.
+
+    A run is begun with `submit` by whoever has the workflow, and carried on by the workers that have the same
+    version of it. Its id is unique among the runs of its workflow; where no workflow is named, it is looked
+    for among those of all.
+    """
+
+    def submit(
+        self,
+        workflow: Workflow,
+        state: Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        deadline: float | timedelta | datetime | None = None,
+    ) -> RunOnEngine:
+        """Begin a run, and return without waiting for it.
+
+        Args:
+            workflow: The workflow; its steps are not called here.
+            state: The first values of the shared state: JSON values.
+            run_id: The id of the run; one is made where none is given.
+            deadline: Until when the way forward may take, as in `automa.Workflow.start`.
+
+        Raises:
+            RunExistsError: Where there is a run of that id; nothing was started.
+            EngineError: Where the engine cannot be used.
+            AutomaError: As in `automa.Workflow.start`; nothing was started.
+        """
+        ...
+
+    def report(self, run_id: str, *, workflow_id: str | None = None) -> WorkflowReport:
+        """Return what a run has done so far; its outcome is ``suspended`` while it goes on.
+
+        Raises:
+            RunNotFoundError: Where there is no such run, or there are several.
+            EngineError: Where the engine cannot be used.
+        """
+        ...
+
+    def wait(
+        self, run_id: str, *, workflow_id: str | None = None, timeout: float | None = None
+    ) -> WorkflowReport:
+        """Wait until a run has ended, or needs attention; return its report.
+
+        Args:
+            run_id: The id of the run.
+            workflow_id: The id of its workflow.
+            timeout: The most seconds to wait.
+
+        Raises:
+            TimeoutError: Where it takes longer; the run goes on.
+            RunNotFoundError: As in `report`.
+            EngineError: As in `report`.
+        """
+        ...
+
+    def cancel(self, run_id: str, *, workflow_id: str | None = None, note: str = "") -> None:
+        """Have a run undone that goes on.
+
+        An async step at work is cut off, and undone as one of unknown effect; any other one ends first.
+
+        Args:
+            run_id: The id of the run.
+            workflow_id: The id of its workflow.
+            note: Why; it becomes the error of the run.
+
+        Raises:
+            RunRequestError: Where it has ended, or is past its pivot.
+            RunNotFoundError: As in `report`.
+            EngineError: As in `report`.
+        """
+        ...
+
+    def resume(
+        self,
+        run_id: str,
+        *,
+        workflow_id: str | None = None,
+        deadline: float | timedelta | datetime | None = None,
+    ) -> RunOnEngine:
+        """Carry on a run that has stopped past its pivot.
+
+        Raises:
+            RunRequestError: Where it goes on, or has ended.
+            RunNotFoundError: As in `report`.
+            EngineError: As in `report`.
+        """
+        ...
+
+    def rollback(self, run_id: str, *, workflow_id: str | None = None, note: str = "") -> RunOnEngine:
+        """Undo a run that has ended.
+
+        Raises:
+            RunRequestError: Where it goes on, is undone already, or is past its pivot.
+            RunNotFoundError: As in `report`.
+            EngineError: As in `report`.
+        """
+        ...
+
+    def retry_undo(
+        self, run_id: str, step: str, *, workflow_id: str | None = None, note: str = ""
+    ) -> RunOnEngine:
+        """Call an undo that failed once more; see `automa.Workflow.retry_undo`.
+
+        Raises:
+            RunRequestError: Where the undo of that step has not failed.
+            RunNotFoundError: As in `report`.
+            EngineError: As in `report`.
+        """
+        ...
+
+    def mark_undone(
+        self, run_id: str, step: str, *, note: str, workflow_id: str | None = None
+    ) -> RunOnEngine:
+        """Take a step whose undo failed for undone; see `automa.Workflow.mark_undone`.
+
+        Raises:
+            RunRequestError: Where the undo of that step has not failed.
+            RunNotFoundError: As in `report`.
+            EngineError: As in `report`.
+        """
+        ...
+
+    def runs(
+        self, *, workflow_id: str | None = None, run_id: str | None = None, status: str | None = None
+    ) -> Iterator[RunInfo]:
+        """Yield the runs, the newest first.
+
+        Args:
+            workflow_id: Those of this workflow only.
+            run_id: Those with this id only.
+            status: Those that stand so only: ``running``, or an outcome.
+
+        Raises:
+            EngineError: Where the engine cannot be used.
+        """
+        ...
+
+    def worker(
+        self,
+        workflows: Workflow | Iterable[Workflow],
+        *,
+        resources: Mapping[str, Any] | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> Worker:
+        """Return a worker that carries on the runs of these workflows, once it is run.
+
+        Args:
+            workflows: The workflow, or workflows; several versions of one may be among them.
+            resources: Live objects for the steps.
+            observers: Those who hear of the records of each run.
+
+        Raises:
+            WorkflowDefinitionError: Where two have the same id and version.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds; it may be called more than once."""
         ...
 
 

@@ -15,6 +15,7 @@ import automa
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.exploring import explore
+from automa.cli.fleet import add_fleet
 from automa.cli.linting import add_lint
 from automa.cli.operating import operate
 from automa.cli.options import (
@@ -157,6 +158,7 @@ def _suspends(on_cancel: OnCancel | None, url: str | None) -> bool:
 
 
 operate(app)
+add_fleet(app)
 app.command()(explore)
 add_plan(app)
 add_lint(app)

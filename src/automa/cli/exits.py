@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from automa._core.status import Outcome
-from automa.errors import StoreError
+from automa.errors import EngineError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -64,7 +64,7 @@ def of_request(report: WorkflowReport, wanted: Container[Outcome | None]) -> int
 
 def of_error(error: AutomaError) -> int:
     """Return the exit status for what has kept a command from its work."""
-    return STORE_FAILED if isinstance(error, StoreError) else BAD_INPUT
+    return STORE_FAILED if isinstance(error, StoreError | EngineError) else BAD_INPUT
 
 
 def worst(statuses: Iterable[int]) -> int:

@@ -16,6 +16,7 @@ import typer
 from automa._core.status import Outcome
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
+from automa.cli.fleet import EngineOption, engine_of, waited
 from automa.cli.options import (
     DeadlineOption,
     FileOption,
@@ -52,6 +53,7 @@ from automa.cli.telling import (
 from automa.cli.views import View, plain
 from automa.cli.watching import run_on_loop, view_of, watch
 from automa.durable import find_run, load_history
+from automa.engines.engine import EngineBase
 from automa.errors import RunNotFoundError
 from automa.journal.entries import decode_entries
 from automa.journal.journal import RUNNING
@@ -111,15 +113,16 @@ def runs(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many are listed at most.")] = 50,
     as_json: JsonOption = False,
+    engine: EngineOption = None,
 ) -> None:
-    """List the runs in a store, the newest first."""
+    """List the runs in a store, or on an engine, the newest first."""
     with errors_in_one_line():
         statuses = _shown_statuses(status)
         now = datetime.now(UTC)
         until = None if older_than is None else now - parse_age(older_than)
         fitting = (
             info
-            for info in open_existing(store).runs(workflow_id=workflow)
+            for info in (engine_of(engine, store) or open_existing(store)).runs(workflow_id=workflow)
             if (statuses is None or shown_status(info) in statuses)
             and (until is None or info.updated <= until)
         )
@@ -154,12 +157,13 @@ def show(
     workflow: WorkflowOption = None,
     records: Annotated[bool, typer.Option("--records", help="Tell each record of the run too.")] = False,
     as_json: JsonOption = False,
+    engine: EngineOption = None,
 ) -> None:
     """Tell what the journal of a run tells: its report, its steps, its state; the workflow is not needed."""
     with errors_in_one_line():
-        opened = open_existing(store)
+        opened = engine_of(engine, store) or open_existing(store)
         workflow_id = _find(opened, run, workflow)
-        entries = opened.load(workflow_id, run)
+        entries = _entries_of(opened, workflow_id, run)
         history = decode_entries(entries)
         reading = read(history)
         info = next(iter(opened.runs(workflow_id=workflow_id, run_id=run)), None)
@@ -169,6 +173,12 @@ def show(
             print_text(to_json(info, reading, entries))
         else:
             print_run(info, reading, history if records else [])
+
+
+def _entries_of(source: Store | EngineBase, workflow_id: str, run_id: str) -> list[dict[str, Any]]:
+    if isinstance(source, EngineBase):
+        return source.last_turn(workflow_id, run_id).entries
+    return source.load(workflow_id, run_id)
 
 
 def resume(
@@ -188,6 +198,7 @@ def resume(
     report: ReportOption = ReportFormat.TABLE,
     output: OutputOption = None,
     quiet: QuietOption = False,
+    engine: EngineOption = None,
 ) -> None:
     """Carry on a run whose process has died, or that was suspended; print its report.
 
@@ -208,6 +219,10 @@ def resume(
             raise InputError("expected one RUN, or --all and FILE[:NAME]", exits.USAGE)
         check_output(output)
         until = parse_deadline(deadline)
+        on_engine = engine_of(engine, store)
+        if on_engine is not None:
+            handle = on_engine.resume(runs[0], workflow_id=workflow, deadline=until)
+            raise Exit(exits.of_report(waited(handle, report, output)))
         found = _take_up(store, runs[0], workflow, file, secret)
     suspends = on_cancel is not OnCancel.ROLLBACK
     view = view_of(quiet=quiet)
@@ -268,6 +283,7 @@ def rollback(
     report: ReportOption = ReportFormat.TABLE,
     output: OutputOption = None,
     quiet: QuietOption = False,
+    engine: EngineOption = None,
 ) -> None:
     """Undo a run: one that has ended, or one that has stopped on its way.
 
@@ -276,6 +292,10 @@ def rollback(
     """
     with errors_in_one_line():
         check_output(output)
+        on_engine = engine_of(engine, store)
+        if on_engine is not None:
+            handle = on_engine.rollback(run, workflow_id=workflow, note=note)
+            raise Exit(exits.of_request(waited(handle, report, output), [Outcome.UNDONE]))
         found = _take_up(store, run, workflow, file, secret)
     view = view_of(quiet=quiet)
     finished = _carry_out(
@@ -306,6 +326,7 @@ def undo(
     report: ReportOption = ReportFormat.TABLE,
     output: OutputOption = None,
     quiet: QuietOption = False,
+    engine: EngineOption = None,
 ) -> None:
     """Settle an undo that has failed, and undo what it has held up.
 
@@ -318,6 +339,11 @@ def undo(
         if mark_done and not note.strip():
             raise InputError("--mark-done needs --note: what was done about it?", exits.USAGE)
         check_output(output)
+        on_engine = engine_of(engine, store)
+        if on_engine is not None:
+            ask = on_engine.retry_undo if retry else on_engine.mark_undone
+            handle = ask(run, step, workflow_id=workflow, note=note)
+            raise Exit(exits.of_request(waited(handle, report, output), _SETTLED))
         found = _take_up(store, run, workflow, file, secret)
     view = view_of(quiet=quiet)
     asked = found.workflow.retry_undo_async if retry else found.workflow.mark_undone_async
@@ -331,7 +357,11 @@ def undo(
         report,
         output,
     )
-    raise Exit(exits.of_request(finished, [Outcome.SUCCEEDED, Outcome.UNDONE, Outcome.FAILED]))
+    raise Exit(exits.of_request(finished, _SETTLED))
+
+
+_SETTLED = (Outcome.SUCCEEDED, Outcome.UNDONE, Outcome.FAILED)
+"""How a run may stand in which nothing needs attention any more."""
 
 
 class _Found(NamedTuple):
@@ -380,7 +410,7 @@ def _workflow_at_start(store: Store, workflow_id: str, run_id: str) -> Workflow:
         ) from None
 
 
-def _find(store: Store, run_id: str, workflow_id: str | None) -> str:
+def _find(store: Store | EngineBase, run_id: str, workflow_id: str | None) -> str:
     """Return the id of the workflow of a run.
 
     Raises:

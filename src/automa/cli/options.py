@@ -66,8 +66,12 @@ SecretOption = Annotated[
 ]
 
 
-def checked_url(url: str | None) -> str:
+def checked_url(url: str | None, option: str = "--store") -> str:
     """Return the URL of a store that was given, and outlives the command.
+
+    Args:
+        url: The URL.
+        option: The option that it was given with.
 
     Raises:
         InputError: Where there is none.
@@ -75,22 +79,28 @@ def checked_url(url: str | None) -> str:
     if not url:
         raise InputError("no store is given: use --store URL, or set AUTOMA_STORE", exits.USAGE)
     if url.startswith("memory:"):
-        raise InputError(f"--store {url} ends with this command: use sqlite:///PATH or file:DIR", exits.USAGE)
+        raise InputError(
+            f"{option} {url} ends with this command: use sqlite:///PATH or file:DIR", exits.USAGE
+        )
     return url
 
 
-def open_existing(url: str | None) -> Store:
+def open_existing(url: str | None, option: str = "--store") -> Store:
     """Open a store that is there: a mistyped URL must not make a new one.
+
+    Args:
+        url: The URL.
+        option: The option that it was given with.
 
     Raises:
         InputError: Where there is none.
         StoreError: Where it cannot be used.
     """
-    url = checked_url(url)
+    url = checked_url(url, option)
     scheme, _, rest = url.partition("?")[0].partition(":")
     path = Path(rest.removeprefix("///") if scheme == "sqlite" else rest.removeprefix("//"))
     if scheme in {"sqlite", "file"} and rest.strip("/") and not os.path.lexists(path):
-        raise InputError(f"there is no store at {path}: check --store {url}", exits.STORE_FAILED)
+        raise InputError(f"there is no store at {path}: check {option} {url}", exits.STORE_FAILED)
     return open_store(url)
 
 
