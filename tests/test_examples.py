@@ -28,6 +28,10 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
             ],
         ),
         (
+            "checkout.py",
+            ["  rollback charge  SUCCESS", "  rollback reserve SUCCESS"],
+        ),
+        (
             "agent_tools.py",
             [
                 "  left: flight-1, hotel-1, mail-calendar, taxi-1",

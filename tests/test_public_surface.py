@@ -10,6 +10,7 @@ from pathlib import Path
 import automa
 import automa.abc
 import automa.conformance
+import automa.engines
 import automa.errors
 import automa.observe
 import automa.operations
@@ -38,6 +39,7 @@ def test_the_public_names_are_frozen():
         "DeadlineExceeded",
         "Effect",
         "Ended",
+        "EngineError",
         "ExecutionMode",
         "Expand",
         "Expanded",
@@ -113,6 +115,7 @@ def test_every_public_name_is_in_the_reference():
         automa.abc,
         automa.errors,
         automa.conformance,
+        automa.engines,
         automa.observe,
         automa.operations,
         automa.plan,

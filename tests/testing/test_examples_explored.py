@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,26 @@ def agent_tools():
     return make, Booked(), {"state": {"left": 600}}
 
 
+def checkout():
+    """An order: what stands of it in the shop's ledger, where what was taken back does not."""
+    module = load("checkout")
+    path = Path(tempfile.mkdtemp()) / "ledger.jsonl"
+    module.ledger = lambda: path
+
+    class Shop(DictWorld):
+        def reset(self):
+            path.unlink(missing_ok=True)
+
+        def snapshot(self):
+            lines = path.read_text().splitlines() if path.exists() else []
+            done = Counter(json.loads(line)["what"] for line in lines)
+            for what, back in (("goods reserved", "goods put back"), ("card charged", "card refunded")):
+                done[what] -= done.pop(back, 0)
+            return dict(+done)
+
+    return lambda: module.checkout, Shop(), {"state": {"order": 42, "card": "visa"}}
+
+
 def release():
     """The release of a site whose server is a process; each process of the saga is one, and is killed."""
     module = load("release")
@@ -106,7 +129,7 @@ def release():
     )
 
 
-@pytest.mark.parametrize("example", [payment, provision, approval, agent_tools, release])
+@pytest.mark.parametrize("example", [payment, provision, approval, agent_tools, checkout, release])
 def test_an_example_stands_it_all(example, capsys):
     """Each saga that is shown to users is crashed, failed, cancelled and undone everywhere: nothing is violated."""
     make, world, options = example()
@@ -118,5 +141,5 @@ def test_an_example_stands_it_all(example, capsys):
 
 def test_all_examples_are_explored():
     """There is no example that is left out."""
-    explored = {payment, provision, approval, agent_tools, release}
+    explored = {payment, provision, approval, agent_tools, checkout, release}
     assert {each.__name__ for each in explored} == {file.stem for file in EXAMPLES.glob("*.py")}
