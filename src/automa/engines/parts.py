@@ -209,15 +209,17 @@ class Step(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Wait, by a timer of the engine; a cancellation of the run may end it early.
+    """Wait, by a timer of the engine; what turns the part back ends it early.
 
     Attributes:
         seconds: How long.
         part: Whose wait it is.
+        is_protected: Whether it is to last, even where the run is cancelled: the delay of an undo.
     """
 
     seconds: float
     part: Part
+    is_protected: bool
 
 
 class Branches(NamedTuple):
@@ -247,7 +249,7 @@ def carry(part: Part) -> Generator[Step | Wait | Branches, Any, str]:
         if segment.end is not None:
             return segment.end
         if segment.sleep is not None:
-            yield Wait(segment.sleep, part)
+            yield Wait(segment.sleep, part, segment.is_protected)
         if segment.branching is not None:
             part.join((yield Branches(part, segment.branching)))
         name = segment.next
