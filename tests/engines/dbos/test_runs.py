@@ -79,8 +79,8 @@ def test_a_branch_that_fails_has_the_others_given_up(fleet):
     assert "r1/both/left/pack/undo" in fleet.done("r1")
 
 
-def test_a_delay_is_waited_out_and_survives_its_worker(fleet):
-    """A retry comes after its delay, and a worker that takes the run over does not begin the delay anew."""
+def test_a_delay_is_waited_out(fleet):
+    """A retry comes after its delay, not before."""
     fleet.serving()
     handle = fleet.submit("retried", "r1")
     fleet.open("r1")

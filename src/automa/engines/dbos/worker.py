@@ -168,7 +168,7 @@ class DbosWorker(WorkerBase):
                 "serializer": DBOSPortableJSONSerializer(),
                 "sys_db_idle_transaction_timeout_sec": self._lease,
                 "enable_otlp": False,
-                "log_level": "WARNING",
+                "log_level": "ERROR",  # what befalls the database the keeper tells
             }
         )
         if DBOS.executor_id != executor:
