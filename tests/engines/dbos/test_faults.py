@@ -25,7 +25,7 @@ def submitted(fleet, count, seconds, **state):
 
     def work():
         for number in range(count):
-            state_of_one = {"slow": 0.15, **state, **({"fails": "send"} if number % 2 else {})}
+            state_of_one = {"slow": 1.0 if SOAK else 0.3, **state, **({"fails": "send"} if number % 2 else {})}
             fleet.submit("order", f"r{number}", **state_of_one)
             time.sleep(seconds / count)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dbos import DBOS, SetWorkflowAttributes, SetWorkflowID
 
-from automa.engines.dbos.names import BRANCH, TURN, queue_of, turn_name
+from automa.engines.dbos.names import BRANCH, TURN, branches_of, queue_of, turn_name
 from automa.engines.parts import Branches, Part, Step, Wait, carry
 from automa.engines.session import BAD
 
@@ -70,7 +70,7 @@ class Carrier:
     async def carry_turn(self, version: str, entries: str) -> str:
         """Carry the turn whose workflow this is; return how the run has ended."""
         own = _own_id()
-        part = self._new_part(own, version, json.loads(entries), None)
+        part = await self._new_part(own, version, json.loads(entries), None)
         way = _Way(part, own, own, version, asyncio.Event())
         with self._carrying(way):
             async with self._notices.heard({own: part.signals.cancel}):
@@ -85,7 +85,7 @@ class Carrier:
         """Carry the branch whose workflow this is; return what it has added, and its end, as JSON."""
         own = _own_id()
         parent = self._parts.get(fork.rpartition("#")[0])
-        part = parent.branch(path) if parent else self._new_part(turn, version, [], path)
+        part = parent.branch(path) if parent else await self._new_part(turn, version, [], path)
         part.entries = json.loads(entries)
         way = _Way(part, own, turn, version, asyncio.Event())
 
@@ -114,8 +114,13 @@ class Carrier:
         self._is_closed = True
         await self.let_go()
 
-    def _new_part(self, turn: str, version: str, entries: list[Entry], path: str | None) -> Part:
-        workflow = self._host.workflows[turn_name(turn, version).workflow_id, version]
+    async def _new_part(self, turn: str, version: str, entries: list[Entry], path: str | None) -> Part:
+        workflow_id = turn_name(turn, version).workflow_id
+        workflow = self._host.workflows.get((workflow_id, version))
+        if workflow is None:  # somebody has had DBOS itself resume it: then it forgets the queue
+            queue = queue_of(workflow_id, version)
+            await self._keeper.put_back(_own_id(), queue if path is None else branches_of(queue))
+            raise asyncio.CancelledError  # which DBOS does not record
         return Part(self._host, workflow, entries, path)
 
     @contextlib.contextmanager

@@ -34,6 +34,7 @@ _LIBPQ = {  # a server that is cut off is noticed within seconds, not hours
     "tcp_user_timeout": "10000",
 }
 
+_IS_THERE = "SELECT to_regclass('automa.notices') IS NOT NULL"  # then the right to make it is not needed
 _TABLES = """
 SELECT pg_advisory_xact_lock(hashtext('automa.tables'));
 CREATE SCHEMA IF NOT EXISTS automa;
@@ -140,7 +141,8 @@ class Database:
                     raise
             DBOS.migrate(self.url)
             with psycopg.connect(self.url) as connection:
-                connection.execute(_TABLES)
+                if connection.execute(_IS_THERE).fetchone() != (True,):
+                    connection.execute(_TABLES)
             self._is_prepared = True
 
     def _patiently(self, call: Callable[[], _Result]) -> _Result:
@@ -152,11 +154,11 @@ class Database:
             except (DBAPIError, psycopg.Error) as error:
                 cause = error.orig if isinstance(error, DBAPIError) else error
                 if not is_away(cause) or time.monotonic() > until:
-                    raise EngineError(self._told(cause)) from cause  # not from that which shows its values
+                    raise EngineError(self.told(cause)) from cause  # not from that which shows its values
             time.sleep(pause)
             pause = min(2 * pause, _LAST_PAUSE)
 
-    def _told(self, cause: BaseException | None) -> str:
+    def told(self, cause: BaseException | None) -> str:
         """Say what was wrong, where, and what to do; a statement's values are not told."""
         said = str(cause).strip().partition("\n")[0]
         if is_away(cause):

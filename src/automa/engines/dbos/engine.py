@@ -131,14 +131,15 @@ class DbosEngine(EngineBase):
             RunNotFoundError: Where there is no such run.
             EngineError: Where the engine cannot be used.
         """
-        until = None if timeout is None else time.monotonic() + timeout
-        pause = _FIRST_GLANCE
+        begun = time.monotonic()
+        until = None if timeout is None else begun + timeout
         while _end_of(self._database.ask(lambda client: _last(client, workflow_id, run_id))) is None:
-            left = pause if until is None else until - time.monotonic()
+            now = time.monotonic()
+            pause = min(max(_FIRST_GLANCE, (now - begun) / 10), _LAST_GLANCE)  # a tenth late at most
+            left = pause if until is None else until - now
             if left <= 0:
                 raise TimeoutError(f"run {run_id!r} goes on still, after {timeout:g} s")
             time.sleep(min(pause, left))
-            pause = min(1.5 * pause, _LAST_GLANCE)
         return self.last_turn(workflow_id, run_id)
 
     def signal_cancel(self, name: Name, note: str) -> None:

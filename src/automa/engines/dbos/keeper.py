@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("automa.engines")
 
-_BEGIN = b"""
+_BEGIN = """
 INSERT INTO automa.leases (executor, beaten, seconds) VALUES (%s, clock_timestamp(), %s)
 ON CONFLICT (executor) DO UPDATE SET beaten = clock_timestamp(), taken = false"""
 _BEAT = b"UPDATE automa.leases SET beaten = clock_timestamp() WHERE executor = %s AND NOT taken"
@@ -38,7 +38,7 @@ FOR UPDATE SKIP LOCKED"""
 _TAKE = b"UPDATE automa.leases SET taken = true WHERE executor = ANY(%s)"
 _FORGET = b"""
 DELETE FROM automa.leases WHERE executor = ANY(%s) AND beaten < clock_timestamp() - interval '1 day'"""
-_END = b"DELETE FROM automa.leases WHERE executor = %s"
+_END = "DELETE FROM automa.leases WHERE executor = %s"
 
 
 class Keeper:
@@ -73,11 +73,20 @@ class Keeper:
             await self._has_beaten.wait()
 
     async def begin(self) -> None:
-        """Beat for the first time: before any run is taken."""
-        self._connection = await self._database.connection()
+        """Beat for the first time: before any run is taken.
+
+        Raises:
+            EngineError: Where the database cannot be used.
+        """
         beaten = time.monotonic()
-        await self._connection.execute(_BEGIN, [self._executor, self._lease])
+        await asyncio.to_thread(self._database.execute, _BEGIN, self._executor, self._lease)
         self._note(beaten)
+
+    async def put_back(self, workflow: str, queue: str) -> None:
+        """Put a turn or a branch into the queue to which it belongs, where DBOS gave it to this worker."""
+        await asyncio.to_thread(
+            self._database.ask, lambda client: client.resume_workflow(workflow, queue_name=queue)
+        )
 
     async def keep(self) -> None:
         """Beat, and take over what is left behind, until cancelled."""
@@ -97,10 +106,13 @@ class Keeper:
             await self._disconnect()
 
     async def end(self) -> None:
-        """Leave what the worker has carried to the others, at once, once it carries nothing any more."""
+        """Leave what the worker has carried to the others, at once, once it carries nothing any more.
+
+        Raises:
+            EngineError: Where the database is away for too long: they take it once the lease has run out.
+        """
         await self._release([self._executor])
-        async with await self._database.connection() as connection:
-            await connection.execute(_END, [self._executor])
+        await asyncio.to_thread(self._database.execute, _END, self._executor)
 
     async def _beat(self) -> None:
         if self._connection is None or self._connection.closed:
@@ -113,7 +125,7 @@ class Keeper:
             await self._release([self._executor])  # what it took after that
             self._good_since = None
             beaten = time.monotonic()
-            await self._connection.execute(_BEGIN, [self._executor, self._lease])
+            await self._connection.execute(_BEGIN.encode(), [self._executor, self._lease])
         self._note(beaten)
 
     def _note(self, beaten: float) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS, DBOSPortableJSONSerializer
+from sqlalchemy.exc import DBAPIError
 
 from automa.engines.dbos.carrier import Carrier, serve_with
 from automa.engines.dbos.keeper import Keeper
@@ -174,7 +175,10 @@ class DbosWorker(WorkerBase):
         if DBOS.executor_id != executor:
             raise EngineError("DBOS is in use in this process already: a worker needs a process of its own")
         DBOS.listen_queues([name for queue in queues for name in (queue, branches_of(queue))])
-        DBOS.launch()  # on this thread: so it has its workflows run on this event loop
+        try:
+            DBOS.launch()  # on this thread: so it has its workflows run on this event loop
+        except DBAPIError as error:
+            raise EngineError(self._database.told(error.orig)) from error.orig
 
 
 @contextlib.contextmanager
