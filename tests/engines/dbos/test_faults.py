@@ -25,7 +25,11 @@ def submitted(fleet, count, seconds, **state):
 
     def work():
         for number in range(count):
-            state_of_one = {"slow": 1.0 if SOAK else 0.3, **state, **({"fails": "send"} if number % 2 else {})}
+            state_of_one = {
+                "slow": 1.0 if SOAK else 0.3,
+                **state,
+                **({"fails": "send"} if number % 2 else {}),
+            }
             fleet.submit("order", f"r{number}", **state_of_one)
             time.sleep(seconds / count)
 
@@ -48,11 +52,6 @@ def checked(fleet, count, hurt, printed):
         report = fleet.engine.wait(f"r{number}", workflow_id="order", timeout=120)
         assert report.outcome == ("undone" if number % 2 else "succeeded"), (number, str(report))
         ends[str(report.outcome)] += 1
-    begun = [
-        (int(pid), key.split("/", 1)[1])
-        for pid, word, key in lines(fleet.directory / "ledger")
-        if word == "begun"
-    ]
     done = Counter(fleet.done())
     lost = [
         f"r{n}/{each}"
@@ -62,24 +61,28 @@ def checked(fleet, count, hurt, printed):
     ]
     assert not lost
     assert set(done) == {f"r{n}/{each}" for n in range(count) for each in (WAY + BACK if n % 2 else WAY)}
-    # Whoever was hurt had one step of a saga in flight at most: only this one is called by somebody else.
-    repeated = Counter()
-    last = {}
-    for pid, key in begun:
-        run = key.split("/")[0]
-        before = [other for other, each in begun if each == key]
-        if before[0] != pid or before.count(pid) > 1:
-            repeated[key] = len(before) - 1
-        last[pid, run] = key
-    for key in repeated:
-        run = key.split("/")[0]
-        first = [pid for pid, each in begun if each == key][:-1]
-        assert all(pid in hurt and last[pid, run] == key for pid in first), (key, first, hurt)
+    repeated = repetitions(fleet, hurt)
     print(  # noqa: T201  # a soak is read
         f"\n{printed}: {count} sagas, {ends['succeeded']} succeeded, {ends['undone']} undone, 0 stuck, "
-        f"{sum(done.values())} effects, 0 lost, {sum(repeated.values())} repeated (all in flight at a fault), "
+        f"{sum(done.values())} effects, 0 lost, {repeated} repeated (all in flight at a fault), "
         f"{len(hurt)} processes hurt"
     )
+
+
+def repetitions(fleet, hurt):
+    """Return how often an effect was begun again; check that a process that was hurt was at work on it.
+
+    Such a process had one step of a saga in flight at most: the last one that it began.
+    """
+    written = lines(fleet.directory / "ledger")
+    begun = [(int(pid), key.split("/", 1)[1]) for pid, word, key in written if word == "begun"]
+    last = {(pid, key.split("/")[0]): key for pid, key in begun}
+    count = 0
+    for key in {key for _, key in begun}:
+        *interrupted, _ = [pid for pid, each in begun if each == key]
+        count += len(interrupted)
+        assert all(pid in hurt and last[pid, key.split("/")[0]] == key for pid in interrupted), key
+    return count
 
 
 def test_workers_are_killed(fleet):
@@ -150,7 +153,11 @@ def test_a_version_is_deployed_while_sagas_go_on(fleet):
         report = fleet.engine.wait(f"new{number}", timeout=60)
         assert report.results == by("2")
     fleet.stop(new)
-    print(f"\na version deployed: {2 * count} sagas, each ended with its own")  # noqa: T201
+    repeated = repetitions(fleet, [old[1].pid])
+    print(  # noqa: T201  # a soak is read
+        f"\na version deployed, a worker stopped and one killed: {2 * count} sagas, each ended with its own, "
+        f"{repeated} effects repeated (all in flight at the kill)"
+    )
 
 
 def by(version):

@@ -65,6 +65,7 @@ class Carrier:
         self._keeper = keeper
         self._tasks: set[asyncio.Task[Any]] = set()
         self._parts: dict[str, Part] = {}
+        self._unrecorded: set[asyncio.Future[None]] = set()
         self._is_closed: bool = False
 
     async def carry_turn(self, version: str, entries: str) -> str:
@@ -109,9 +110,11 @@ class Carrier:
             await asyncio.wait(tasks)
 
     async def close(self, grace: float) -> None:
-        """Let steps at work end, and let go of everything."""
+        """Let steps at work end and be recorded, and let go of everything."""
         await self._host.close(grace)
         self._is_closed = True
+        if self._unrecorded:
+            await asyncio.wait(list(self._unrecorded), timeout=grace)
         await self.let_go()
 
     async def _new_part(self, turn: str, version: str, entries: list[Entry], path: str | None) -> Part:
@@ -153,9 +156,7 @@ class Carrier:
                 end: str = stop.value
                 return end
             if isinstance(command, Step):
-                answer = json.loads(
-                    await DBOS.run_step_async({"name": command.name}, self._lived, command.part)
-                )
+                answer = json.loads(await self._recorded(command))
                 until = answer.get("until", until)
             elif isinstance(command, Wait):
                 await self._waited(way, until, command)
@@ -163,14 +164,24 @@ class Carrier:
             else:
                 answer = await self._branched(way, command, f"{way.own}#{next(forks)}")
 
-    async def _lived(self, part: Part) -> str:
-        """Carry on a part, as one step of DBOS.
+    async def _recorded(self, step: Step) -> str:
+        """Have one step of DBOS carry on a part; return once that is recorded."""
+        recorded = asyncio.get_running_loop().create_future()
+        try:
+            return await DBOS.run_step_async({"name": step.name}, self._lived, step.part, recorded)
+        finally:
+            recorded.set_result(None)
+
+    async def _lived(self, part: Part, recorded: asyncio.Future[None]) -> str:
+        """Carry on a part: what one step of DBOS does.
 
         Its answer is text, and ASCII: so there is nothing in it that Postgres would refuse. A wait has its
         end recorded with it, so that it does not begin anew with each worker that takes it.
         """
         await self._keeper.permit()
         found = await part.advance()
+        self._unrecorded.add(recorded)
+        recorded.add_done_callback(self._unrecorded.discard)
         if "sleep" in found:
             found["until"] = time.time() + found["sleep"]
         return json.dumps(found)
