@@ -3,8 +3,9 @@
     python bench/fleet_dbos.py postgresql://user@host:port/database
 
 Both are measured in the same run, in turn, with one worker process each, the same queue settings and the same
-number of clients. A client begins a run, waits for its end, and begins the next one. The median of the rounds
-counts. The workers are this file too: ``--worker automa`` and ``--worker bare``.
+number of clients, once with steps that are async functions and once with steps in threads. A client begins a
+run, waits for its end, and begins the next one. The median of the rounds counts. The workers are this file
+too: ``--worker automa`` and ``--worker bare``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 CLIENTS = (1, 8, 32)
 ROUNDS = 3
-SECONDS = 8.0
+SECONDS = 6.0
 QUEUE = "bench-bare"
 POLLED, RUNS_AT_ONCE = 0.1, 250  # as the engine has them
 
@@ -42,26 +43,34 @@ def nothing() -> None:
     """Do what a step of the benchmark does."""
 
 
-def saga() -> Workflow:
+async def nothing_async() -> None:
+    """Do the same on the event loop."""
+
+
+STEPS: dict[str, Callable[[], object]] = {"async": nothing_async, "threads": nothing}
+
+
+def saga(steps: str) -> Workflow:
     """Return the saga that is measured."""
-    return Workflow("bench", [Step(each, run=nothing, undo=nothing) for each in "abc"])
+    do = STEPS[steps]
+    return Workflow(f"bench-{steps}", [Step(each, run=do, undo=do) for each in "abc"])
 
 
-def automa_runs(url: str) -> Callable[[], object]:
+def automa_runs(url: str, steps: str) -> Callable[[], object]:
     """Return what has one saga run to its end on the engine."""
     engine = DbosEngine(f"dbos+{url}")
-    workflow = saga()
+    workflow = saga(steps)
     return lambda: engine.submit(workflow).wait()
 
 
-def bare_runs(url: str) -> Callable[[], object]:
+def bare_runs(url: str, steps: str) -> Callable[[], object]:
     """Return what has one bare workflow run to its end."""
     client = DBOSClient(system_database_url=url, serializer=DBOSPortableJSONSerializer())
 
     def run() -> object:
         handle: WorkflowHandle[str] = client.enqueue(
             {
-                "workflow_name": "bare",
+                "workflow_name": f"bare-{steps}",
                 "queue_name": QUEUE,
                 "workflow_id": uuid.uuid4().hex,
                 "app_version": "1",
@@ -74,7 +83,7 @@ def bare_runs(url: str) -> Callable[[], object]:
 
 def serve_automa(url: str) -> None:
     """Carry sagas on until SIGTERM."""
-    worker = DbosEngine(f"dbos+{url}", runs_at_once=RUNS_AT_ONCE).worker(saga())
+    worker = DbosEngine(f"dbos+{url}", runs_at_once=RUNS_AT_ONCE).worker([saga(each) for each in STEPS])
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     worker.run()
 
@@ -82,8 +91,14 @@ def serve_automa(url: str) -> None:
 def serve_bare(url: str) -> None:
     """Carry bare workflows on until SIGTERM: async ones, as the engine's are, whose steps are in threads."""
 
-    @DBOS.workflow(name="bare")
-    async def bare() -> str:
+    @DBOS.workflow(name="bare-async")
+    async def bare_async() -> str:
+        for each in "abc":
+            await DBOS.run_step_async({"name": each}, nothing_async)
+        return "succeeded"
+
+    @DBOS.workflow(name="bare-threads")
+    async def bare_threads() -> str:
         for each in "abc":
             await DBOS.run_step_async({"name": each}, nothing)
         return "succeeded"
@@ -140,9 +155,9 @@ def rate(run: Callable[[], object], clients: int, seconds: float) -> float:
     return sum(counts) / (time.perf_counter() - start)
 
 
-def measure(url: str) -> list[tuple[int, float, float]]:
+def measure(url: str, steps: str) -> list[tuple[int, float, float]]:
     """Return, for each number of clients, the sagas and the bare workflows a second."""
-    runs = {"automa": automa_runs(url), "bare": bare_runs(url)}
+    runs = {"automa": automa_runs(url, steps), "bare": bare_runs(url, steps)}
     rates: dict[tuple[str, int], list[float]] = {}
     for _ in range(ROUNDS):
         for kind, run in runs.items():
@@ -164,9 +179,10 @@ def main() -> None:
         {"automa": serve_automa, "bare": serve_bare}[given.worker](given.url)
         return
     DBOS.migrate(given.url)
-    print("| clients | sagas/s | bare DBOS workflows/s | ratio |\n|---|---|---|---|")
-    for clients, ours, bare in measure(given.url):
-        print(f"| {clients} | {ours:.1f} | {bare:.1f} | {ours / bare:.2f} |")
+    print("| steps | clients | sagas/s | bare DBOS workflows/s | ratio |\n|---|---|---|---|---|")
+    for steps in STEPS:
+        for clients, ours, bare in measure(given.url, steps):
+            print(f"| {steps} | {clients} | {ours:.1f} | {bare:.1f} | {ours / bare:.2f} |")
 
 
 if __name__ == "__main__":

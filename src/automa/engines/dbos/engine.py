@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import time
-import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from automa.engines.dbos.names import (
     version_in,
 )
 from automa.engines.dbos.notices import POST
+from automa.engines.dbos.waiting import GOING_ON, Waiting
 from automa.engines.dbos.worker import DbosWorker
 from automa.engines.engine import EngineBase, Name, Turn
 from automa.errors import RunExistsError, RunNotFoundError
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from automa.engines.engine import Entry
     from automa.workflow import Workflow
 
-_FIRST_GLANCE, _LAST_GLANCE = 0.02, 0.5  # seconds between two looks at a run that is waited for
 _PAGE = 500  # how many runs are listed at once
 _TURNS = 8  # how many turns of a run are asked for at once
 
@@ -68,6 +66,7 @@ class DbosEngine(EngineBase):
         patience: float = 30.0,
     ) -> None:
         self._database = Database(url, lease, patience)
+        self._waiting = Waiting(self._database)
         self._lease = lease
         self._grace = grace
         self._runs_at_once = runs_at_once
@@ -81,8 +80,7 @@ class DbosEngine(EngineBase):
         """
         queue = queue_of(name.workflow_id, name.version)
         turn = turn_id(name.workflow_id, name.run_id, name.number)
-        token = uuid.uuid4().hex  # tells whether it was this call that began it, where its answer was lost
-        text = json.dumps(list(entries))
+        given = (name.version, json.dumps(list(entries)))
 
         def call(client: DBOSClient) -> None:
             try:
@@ -93,14 +91,13 @@ class DbosEngine(EngineBase):
                         "workflow_id_reuse_policy": "reject",
                         "queue_name": queue,
                         "app_version": APPLICATION_VERSION,
-                        "attributes": {"queue": queue, "run": name.run_id, "token": token},
+                        "attributes": {"queue": queue, "run": name.run_id},
                     },
-                    name.version,
-                    text,
+                    *given,
                 )
             except error.DBOSWorkflowIDInUseError:
-                (found,) = client.list_workflows(workflow_ids=[turn], load_input=False, load_output=False)
-                if (found.attributes or {}).get("token") != token:
+                # It may be this very call that has begun it, where the connection was lost before its answer.
+                if _given(client, turn) != given:
                     raise RunExistsError(_exists(name)) from None
 
         self._database.ask(call)
@@ -114,12 +111,12 @@ class DbosEngine(EngineBase):
         """
 
         def call(client: DBOSClient) -> Turn:
-            status = _last(client, workflow_id, run_id)
-            (whole,) = client.list_workflows(workflow_ids=[status.workflow_id], load_output=False)
-            assert whole.input is not None  # noqa: S101  # it was asked for
-            version, text = whole.input["args"]
-            entries = [*json.loads(text), *_added(client, status.workflow_id)]
-            return Turn(turn_name(status.workflow_id, version), entries, _end_of(status))
+            turn = _last(
+                client, workflow_id, run_id
+            )  # before its steps: so those of one that has ended are all
+            version, text = _given(client, turn.workflow_id)
+            entries = [*json.loads(text), *_added(client, turn.workflow_id)]
+            return Turn(turn_name(turn.workflow_id, version), entries, _end_of(turn))
 
         return self._database.ask(call)
 
@@ -131,15 +128,9 @@ class DbosEngine(EngineBase):
             RunNotFoundError: Where there is no such run.
             EngineError: Where the engine cannot be used.
         """
-        begun = time.monotonic()
-        until = None if timeout is None else begun + timeout
-        while _end_of(self._database.ask(lambda client: _last(client, workflow_id, run_id))) is None:
-            now = time.monotonic()
-            pause = min(max(_FIRST_GLANCE, (now - begun) / 10), _LAST_GLANCE)  # a tenth late at most
-            left = pause if until is None else until - now
-            if left <= 0:
-                raise TimeoutError(f"run {run_id!r} goes on still, after {timeout:g} s")
-            time.sleep(min(pause, left))
+        turn = self._database.ask(lambda client: _last(client, workflow_id, run_id)).workflow_id
+        if not self._waiting.wait(turn, timeout):
+            raise TimeoutError(f"run {run_id!r} goes on still, after {timeout:g} s")
         return self.last_turn(workflow_id, run_id)
 
     def signal_cancel(self, name: Name, note: str) -> None:
@@ -236,9 +227,17 @@ def _last(client: DBOSClient, workflow_id: str, run_id: str) -> WorkflowStatus:
     return last
 
 
+def _given(client: DBOSClient, turn: str) -> tuple[str, str]:
+    """Return what a turn was given: the version of the workflow, and the history as JSON."""
+    (found,) = client.list_workflows(workflow_ids=[turn], load_output=False)
+    assert found.input is not None  # noqa: S101  # it was asked for
+    version, entries = found.input["args"]
+    return version, entries
+
+
 def _end_of(turn: WorkflowStatus) -> str | None:
     """Return how a turn has ended, or None; where DBOS has stopped one, another turn can go on."""
-    if turn.status in {"ENQUEUED", "PENDING", "DELAYED"}:
+    if turn.status in GOING_ON:
         return None
     return turn.output if turn.status == "SUCCESS" else Outcome.INFRASTRUCTURE_ERROR.value
 
