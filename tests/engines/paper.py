@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 from automa.engines.parts import Branches, Host, Part, Step, Wait, carry
 from automa.engines.session import Signals
 from automa.journal.entries import EntryEncoder, decode_entries
 from automa.journal.reading import read
 from automa.workflow import begun_of
+
+
+class Loud(logging.Handler):
+    """Fails a test in which a worker finds that a history does not fit, for which it would wait."""
+
+    def emit(self, record):
+        raise AssertionError(record.getMessage())
+
+
+logging.getLogger("automa.engines").addHandler(Loud())
 
 
 class Dies(Exception):

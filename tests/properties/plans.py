@@ -494,22 +494,20 @@ class Model:
         return End(trace, inner.status == "FAILED", is_back=not way.in_branch, is_halted=is_halted)
 
     def parallel(self, plan, path, told, way):
-        calls, reached, reports, stopped = SideBySide(), [], [], []
+        calls, reached, reports = SideBySide(), [], []
         is_failed, is_refused = False, way.is_refused
         for branch in plan.steps:
             part, traces, _ = self.walk([branch], f"{path}/", Way(in_branch=True, is_refused=is_refused))
             calls.append(part.calls)
             reached += traces
-            is_cut = part.is_stopped and traces[-1].inner is not None  # told once all have ended
-            reports += part.reports[:-1] if is_cut else part.reports
-            stopped += part.reports[-1:] if is_cut else []
+            reports += part.reports
             told.is_stopped = told.is_stopped or part.is_stopped
             if part.status == "FAILED":
                 is_failed = True
                 is_refused = is_refused or (plan.on_failure == "cancel" and not part.is_stopped)
         told.calls += [call for branch in calls for call in branch] if plan.limit == 1 else [calls]
         status = "FAILED" if is_failed else "SUCCESS"
-        told.reports.append((plan.id, "run", status, 1, reports + stopped))
+        told.reports.append((plan.id, "run", status, 1, reports))
         return End(Trace(plan, path, inner=reached), is_failed)
 
     def undo_all(self, reached, told):

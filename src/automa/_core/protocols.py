@@ -203,6 +203,35 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class Cancellable(Store, Protocol):
+    """A store through which a run can be cancelled that somebody else carries on: `LocalEngine` needs it."""
+
+    def ask_cancel(self, workflow_id: str, run_id: str, note: str) -> None:
+        """Note, durably, that a run is to be undone.
+
+        Raises:
+            StoreError: Where the store cannot be used.
+        """
+        ...
+
+    def asked_cancels(self) -> dict[tuple[str, str], str]:
+        """Return why runs are to be undone, by workflow and run.
+
+        Raises:
+            StoreError: Where the store cannot be used.
+        """
+        ...
+
+    def forget_cancel(self, workflow_id: str, run_id: str) -> None:
+        """Forget that a run was to be undone: it has ended.
+
+        Raises:
+            StoreError: Where the store cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
 class AtomicWorkflow(Protocol):
     """A workflow that can be started (seed: AtomicWorkflow)."""
 

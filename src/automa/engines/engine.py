@@ -1,24 +1,26 @@
 """What every engine does alike: it begins runs, tells of them, and passes on what an operator asks.
 
 On an engine a run is a chain of turns, each a workflow of the engine's own: the first, and another one for
-each thing that an operator asks of it once it has stopped. A turn is given the history so far, and adds to
-it.
+each thing that an operator asks of it once it has stopped. Each is given the history so far, and adds to it.
 """
 
 from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
-from automa._core.records import Request, Requested, Resumed
+from automa._core.records import Begun, Request, Requested, Resumed
 from automa.durable import check_request
 from automa.engines.parts import Host
 from automa.errors import RunNotFoundError, RunRequestError
 from automa.journal.entries import EntryEncoder, decode_entries
-from automa.journal.fit import version_of
+from automa.journal.fit import version_of, version_of_begun
 from automa.journal.reading import Reading, read
 from automa.workflow import Workflow, begun_of, moment
 
@@ -265,7 +267,17 @@ class EngineBase(abc.ABC):
         return read(decode_entries(turn.entries))
 
 
+def version_of_entries(entries: Sequence[Entry]) -> str:
+    """Return the version of the workflow with which a run began, by its history."""
+    begun = decode_entries(entries[:1])[0]
+    assert isinstance(begun, Begun)  # noqa: S101  # decode_entries has checked it
+    return version_of_begun(begun)
+
+
 _FIRST_GLANCE, _LAST_GLANCE = 0.02, 1.0  # seconds between two looks at a run that is waited for
+
+
+_MOST_THREADS = 64
 
 
 class WorkerBase(abc.ABC):
@@ -275,6 +287,7 @@ class WorkerBase(abc.ABC):
         workflows: Those whose runs it carries on.
         resources: Live objects for the steps.
         observers: Those who hear of the records of each run.
+        writes_ahead: Whether it is to be durable that a step is called before it is.
 
     Raises:
         WorkflowDefinitionError: Where two workflows have the same id and version.
@@ -286,8 +299,9 @@ class WorkerBase(abc.ABC):
         *,
         resources: Mapping[str, Any] | None,
         observers: Iterable[Observer],
+        writes_ahead: bool = False,
     ) -> None:
-        self.host: Host = Host(workflows, resources=resources or {}, observers=tuple(observers))
+        self.host: Host = Host(workflows, resources=resources, observers=observers, writes_ahead=writes_ahead)
 
     @abc.abstractmethod
     async def serve(self) -> None:
@@ -299,4 +313,31 @@ class WorkerBase(abc.ABC):
 
     def run(self) -> None:
         """Carry on runs in this thread, until `stop` is called."""
-        asyncio.run(self.serve())
+
+        async def serve() -> None:
+            threads = ThreadPoolExecutor(_MOST_THREADS, "automa-step")  # a step that is not async takes one
+            asyncio.get_running_loop().set_default_executor(threads)
+            await self.serve()
+
+        asyncio.run(serve())
+
+    @contextlib.contextmanager
+    def in_background(self) -> Iterator[None]:
+        """Carry on runs in a thread, as long as the block lasts."""
+        raised: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                self.run()
+            except BaseException as error:  # noqa: BLE001  # it is raised where the block ends
+                raised.append(error)
+
+        thread = threading.Thread(target=run, name="automa worker", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.stop()
+            thread.join()
+        if raised:
+            raise raised[0]

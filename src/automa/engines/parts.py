@@ -28,6 +28,8 @@ class Host:
         workflows: The workflows whose runs it carries on.
         resources: Live objects for the steps.
         observers: Those who hear of the records of each run.
+        writes_ahead: Whether it is to be durable that a step is called before it is; else only where the step
+            has a ``verify``, which is asked then.
 
     Attributes:
         workflows: The workflows, by id and version.
@@ -42,6 +44,7 @@ class Host:
         *,
         resources: Mapping[str, Any] | None = None,
         observers: Iterable[Observer] = (),
+        writes_ahead: bool = False,
     ) -> None:
         self.workflows: dict[tuple[str, str], Workflow] = {}
         for workflow in [workflows] if isinstance(workflows, Workflow) else workflows:
@@ -53,6 +56,7 @@ class Host:
                 )
         self.resources: dict[str, Any] = dict(resources or {})
         self.observers: tuple[Observer, ...] = tuple(observers)
+        self.writes_ahead: bool = writes_ahead
         self._at_work: set[asyncio.Future[None]] = set()
         self._is_closing: bool = False
 
@@ -108,6 +112,7 @@ class Part:
         self._session: Session | None = None
         self._ends: dict[str, str] = {}
         self._given_up: str | None = None
+        self._branches: list[Part] = []
         self._late: dict[str, Future[object]] = {}
         self.path: str | None = path
         self.signals: Signals = signals or Signals()
@@ -162,7 +167,8 @@ class Part:
     def branch(self, path: str) -> Part:
         """Return a branch that begins now."""
         part = Part(self._host, self._workflow, self.entries, path, self.signals)
-        part._late = self._late  # it is one of its own kind
+        part._late, part._given_up = self._late, self._given_up  # it is one of its own kind
+        self._branches.append(part)
         return part
 
     def give_up(self, reason: str) -> None:
@@ -171,6 +177,8 @@ class Part:
             self._given_up = reason
             if self._session is not None:
                 self._session.give_up(reason)
+            for branch in self._branches:
+                branch.give_up(reason)
 
     def join(self, ends: Iterable[tuple[str, Iterable[Entry], str]]) -> None:
         """Take over what has come of branches: of each its path, what it has added, and how it has ended."""
@@ -178,6 +186,7 @@ class Part:
             self._add(entries)
             self._ends[path] = end
         self._session = None
+        self._branches.clear()
 
     def _new_session(self) -> Session:
         return Session(
@@ -187,6 +196,7 @@ class Part:
             signals=self.signals,
             ends=self._ends,
             given_up=self._given_up,
+            writes_ahead=self._host.writes_ahead,
             late=self._late,
             resources=self._host.resources,
             observers=self._host.observers,

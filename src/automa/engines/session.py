@@ -11,9 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
-from automa._core.commands import Append, Command, Deliver, Fork, Halt, Interrupted, Raised, Sleep
+from automa._core.commands import Append, Command, Deliver, Fork, Halt, Interrupted, Raised, Refused, Sleep
 from automa._core.functions import Preparation
 from automa._core.records import Answered, AttemptFailed, Begun, Record, Request, Requested, Started
+from automa._core.replay import replay_dry
 from automa._core.reports import WorkflowReport
 from automa._core.status import ROLLBACK, RUN, Outcome
 from automa.errors import BranchCancelled, JournalError
@@ -139,6 +140,7 @@ class Session:
         signals: What the run is told from outside.
         ends: How the branches have ended of which the history tells last, by path.
         given_up: Why the branch is given up, or None.
+        writes_ahead: Whether it is to be durable that a step is called before it is.
         late: The steps that took too long and are at work in this process, by path.
         resources: Live objects for the steps.
         observers: Those who hear of its records, beside those of the workflow.
@@ -159,6 +161,7 @@ class Session:
         signals: Signals,
         ends: Mapping[str, str],
         given_up: str | None,
+        writes_ahead: bool,
         late: dict[str, Future[object]],
         resources: Mapping[str, Any] | None,
         observers: Iterable[Observer],
@@ -173,13 +176,14 @@ class Session:
         self._path = path
         self._signals = signals
         self._ends = ends
+        self._writes_ahead = writes_ahead
         self._encoder = EntryEncoder()
         self._unheard: list[Record] = []
         self._held: list[Record] = []
         self._has_slept: bool = False
         self._stop_call: Callable[[], object] | None = None
         self.is_spent: bool = False
-        walk, self._run = _found(self._launch.walk, self._launch.run, path)
+        walk, self._run = self._found()
         self._walker = Walker(self._launch, walk, self._run)
         if given_up is not None:
             self._run.give_up(BranchCancelled(given_up))
@@ -211,8 +215,10 @@ class Session:
                     self.is_spent = True
                     return self._segment(records, f"branches of {command.path}", branching=ends)
                 self._answer(ends)
-            elif _tells(records) or (records and self._is_written_ahead(command)):
-                if not self._is_written_ahead(command):
+            elif _tells(records) or (
+                records and self._is_written_ahead(command) and not self._is_to_turn_back(command)
+            ):
+                if not self._is_written_ahead(command) or self._is_to_turn_back(command):
                     records, self._held = _parted(records)
                 return self._segment(records, _name(command))
             elif self._is_to_turn_back(command):
@@ -264,6 +270,8 @@ class Session:
 
     def _is_written_ahead(self, command: Command) -> bool:
         """Whether it is to be known that a step was called: its ``verify`` is asked before another call."""
+        if self._writes_ahead:
+            return True
         if not isinstance(command, Deliver) or command.ctx.action is not RUN:
             return False
         verify = getattr(command.ctx.step, "verify_function", None)
@@ -273,17 +281,32 @@ class Session:
         own = (each for each in reversed(self._history) if _place_of(each) == key)
         return not isinstance(next(own, None), Started)  # else that is known, and verify was asked
 
+    def _found(self) -> tuple[Walk, Run]:
+        """Return the walk of the branch, and what its steps share; without a path those of the run itself."""
+        walk, run = self._launch.walk, self._launch.run
+        path, found = self._path, None
+        while path is not None and found != path:
+            branch: Branch | None = None
+            command = walk.send(None)
+            while isinstance(command, Fork):
+                branch = next((each for each in command.branches if _is_within(path, each.path)), None)
+                ends = None if branch is not None else self._joined(command)
+                if not isinstance(ends, list):
+                    break
+                command = walk.send(ends)
+            if branch is None:
+                raise JournalError(f"the history does not lead to the branch {path}")
+            walk, run, found = branch.walk, branch.run, branch.path
+        return walk, run
+
     # Turning back
 
     def _is_to_turn_back(self, command: Command) -> bool:
         """Whether somebody has asked for the way back, and this is the way forward still."""
         run = self._run
-        if (
-            self._signals.cancelled is None
-            or run.must_undo
-            or run.is_past_pivot
-            or run.interruption is not None
-        ):
+        if self._signals.cancelled is None or run.must_undo or run.is_past_pivot:
+            return False
+        if run.interruption is not None or run.unwritten:  # what has been answered is made durable first
             return False
         if isinstance(command, Sleep):
             return not command.is_protected
@@ -308,7 +331,12 @@ class Session:
             refused = refusal(self._run, command)
             if refused is not None:
                 return refused
-        task = asyncio.ensure_future(self._walker.carry_out(command))
+        answers: list[object] = []
+
+        async def work() -> None:
+            answers.append(await self._walker.carry_out(command))
+
+        task = asyncio.ensure_future(work())
         loop = asyncio.get_running_loop()
         is_forward = isinstance(command, Deliver) and command.ctx.action is not ROLLBACK
         if is_forward:
@@ -322,7 +350,13 @@ class Session:
         finally:
             self._stop_call = None
             unlisten()
-        return task.result()
+        if answers:  # they count, even where the task was cancelled just then
+            return answers[0]
+        if task.cancelled():  # before it began
+            given_up = self._run.given_up
+            return Raised(asyncio.CancelledError()) if given_up is None else Refused(given_up)
+        task.result()  # raises what the walker could not make an answer of
+        raise AssertionError
 
     def _is_waited_for(self, command: Sleep) -> bool:
         return command.is_protected or self._run.stopped_by is None
@@ -337,9 +371,10 @@ class Session:
         ends: list[object] = []
         left: list[str] = []
         for branch in fork.branches:
-            end = self._end_of(branch)
-            if end is None and self._ends.get(branch.path) == HALTED:
-                end = Halt(self._held_by(branch.path), Outcome.NEEDS_ATTENTION)
+            if self._ends.get(branch.path) == HALTED:
+                end = replay_dry(branch.walk, Halt(self._held_by(branch.path), Outcome.NEEDS_ATTENTION))
+            else:
+                end = self._end_of(branch)
             if end is None and branch.path in self._ends:
                 raise JournalError(f"branch {branch.path} has ended, which its records do not tell")
             ends.append(end)
@@ -361,25 +396,16 @@ class Session:
     def _held_by(self, path: str) -> BaseException:
         """Return the error with which a branch has stopped, past the pivot."""
         for record in reversed(self._history):
-            if isinstance(record, AttemptFailed) and f"{record.path}/".startswith(f"{path}/"):
+            if isinstance(record, AttemptFailed) and _is_within(record.path, path):
                 error = record.report.error
                 assert error is not None  # noqa: S101  # an attempt that failed has one
                 return error
         raise JournalError(f"branch {path} has stopped, and its records do not tell why")
 
 
-def _found(walk: Walk, run: Run, path: str | None) -> tuple[Walk, Run]:
-    """Return the walk of a branch, and what its steps share; without a path those of the run itself."""
-    while path is not None:
-        command = walk.send(None)
-        branches = command.branches if isinstance(command, Fork) else ()
-        branch = next((each for each in branches if f"{path}/".startswith(f"{each.path}/")), None)
-        if branch is None:
-            raise JournalError(f"the history does not lead to the branch {path}")
-        walk, run = branch.walk, branch.run
-        if branch.path == path:
-            break
-    return walk, run
+def _is_within(path: str, outer: str) -> bool:
+    """Whether a path is that of a step, or of one in it."""
+    return f"{path}/".startswith(f"{outer}/")
 
 
 def _tells(records: Iterable[Record]) -> bool:

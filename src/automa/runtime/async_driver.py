@@ -154,7 +154,7 @@ class Walker:
         if launch.journal is None:
             launch.publish(self._run, command.records)
             return None
-        future = asyncio.get_running_loop().run_in_executor(_writers(), launch.append, command.records)
+        future = asyncio.get_running_loop().run_in_executor(writers(), launch.append, command.records)
         halt, cancellation = await _uncancelled(future)
         self._interrupt(cancellation)
         if halt is None:
@@ -346,7 +346,7 @@ def _is_of_way_back(command: Command) -> bool:
 
 
 @functools.cache
-def _writers() -> ThreadPoolExecutor:
+def writers() -> ThreadPoolExecutor:
     """Return the threads that write journals: many, since those who wait share the next commit."""
     return ThreadPoolExecutor(_MOST_WRITERS, "automa-journal")
 
@@ -356,7 +356,7 @@ _MOST_WRITERS = 64
 if hasattr(
     os, "register_at_fork"
 ):  # a forked child has none of the parent's threads, and would wait for them
-    os.register_at_fork(after_in_child=_writers.cache_clear)
+    os.register_at_fork(after_in_child=writers.cache_clear)
 
 
 async def _uncancelled(future: asyncio.Future[Value]) -> tuple[Value, BaseException | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _SUFFIX = ".journal"
+_CANCEL = ".cancel"
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _LARGEST = 256 * 1024 * 1024
 
@@ -51,6 +53,7 @@ class FileStore:
         self.folder: Path = Path(folder).absolute()
         self._syncs: bool = durability == "power"
         self._locks = self.folder / ".locks"
+        self._cancels = self.folder / ".cancels"
         with _as_store_error(self.folder):
             self._identity = FileIdentity.of_new_folder(self.folder)
 
@@ -111,6 +114,35 @@ class FileStore:
             if info.matches(workflow_id, run_id, status):
                 yield info
 
+    def ask_cancel(self, workflow_id: str, run_id: str, note: str) -> None:
+        """Note that a run is to be undone; see `automa.abc.Cancellable.ask_cancel`."""
+        path = self._cancel_path(workflow_id, run_id)
+        with _as_store_error(path):
+            self.check_folder()
+            FileIdentity.of_new_folder(path.parent)
+            text = json.dumps([workflow_id, run_id, note])
+            fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self.write(path, text, fd)
+            finally:
+                os.close(fd)
+
+    def asked_cancels(self) -> dict[tuple[str, str], str]:
+        """Return why runs are to be undone; see `automa.abc.Cancellable.asked_cancels`."""
+        asked = {}
+        with _as_store_error(self._cancels):
+            for path in self._cancels.glob(f"*{_CANCEL}") if self._cancels.exists() else ():
+                with contextlib.suppress(FileNotFoundError, ValueError):  # gone, or nothing of ours
+                    workflow_id, run_id, note = json.loads(path.read_bytes())
+                    asked[workflow_id, run_id] = note
+        return asked
+
+    def forget_cancel(self, workflow_id: str, run_id: str) -> None:
+        """Forget that a run was to be undone; see `automa.abc.Cancellable.forget_cancel`."""
+        path = self._cancel_path(workflow_id, run_id)
+        with _as_store_error(path):
+            path.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Do nothing: no file is open but for the locks of the runs."""
 
@@ -155,6 +187,10 @@ class FileStore:
                 raise StoreError(f"the {what} id {name!r} cannot be part of a file's name")
         return self.folder / f"{workflow_id}-{run_id}{_SUFFIX}"
 
+    def _cancel_path(self, workflow_id: str, run_id: str) -> Path:
+        stem = self._path(workflow_id, run_id).name.removesuffix(_SUFFIX)
+        return self._cancels / f"{stem}{_CANCEL}"
+
     def _locked(self, path: Path) -> LockFile | None:
         """Return the lock of a run, held; None where somebody else holds it."""
         lock = LockFile(self._locks / f"{path.name.removesuffix(_SUFFIX)}.lock")
@@ -180,7 +216,7 @@ class FileStore:
 
     def _temporary(self, path: Path) -> str:
         """Return the name under which a file is written before it takes its place: only its owner uses it."""
-        return f"{self.folder}/.{path.name}.tmp"
+        return f"{path.parent}/.{path.name}.tmp"
 
     def _read(self, path: Path, workflow_id: str | None, run_id: str) -> list[dict[str, Any]]:
         with _as_store_error(path):

@@ -32,6 +32,7 @@ class MemoryStore:
         self._journals: dict[Key, list[str]] = {}
         self._statuses: dict[Key, str] = {}
         self._owners: dict[Key, _MemoryLease] = {}
+        self._cancels: dict[Key, str] = {}
 
     def create(self, workflow_id: str, run_id: str) -> _MemoryLease:
         """Own a run that is about to be started; see `automa.abc.Store.create`."""
@@ -70,6 +71,21 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: the journals stay as long as the store."""
+
+    def ask_cancel(self, workflow_id: str, run_id: str, note: str) -> None:
+        """Note that a run is to be undone; see `automa.abc.Cancellable.ask_cancel`."""
+        with self._lock:
+            self._cancels.setdefault((workflow_id, run_id), note)
+
+    def asked_cancels(self) -> dict[Key, str]:
+        """Return why runs are to be undone; see `automa.abc.Cancellable.asked_cancels`."""
+        with self._lock:
+            return self._cancels.copy()
+
+    def forget_cancel(self, workflow_id: str, run_id: str) -> None:
+        """Forget that a run was to be undone; see `automa.abc.Cancellable.forget_cancel`."""
+        with self._lock:
+            self._cancels.pop((workflow_id, run_id), None)
 
     def _own(self, key: Key) -> _MemoryLease:
         lease = self._owners[key] = _MemoryLease(self, key)

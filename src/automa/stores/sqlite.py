@@ -140,6 +140,32 @@ class SqliteStore:
                 return
             before = rows[-1][0]
 
+    def ask_cancel(self, workflow_id: str, run_id: str, note: str) -> None:
+        """Note that a run is to be undone; see `automa.abc.Cancellable.ask_cancel`."""
+
+        def ask(connection: sqlite3.Connection) -> None:
+            connection.execute(_CANCELS)  # few files have it
+            connection.execute("INSERT OR IGNORE INTO cancels VALUES (?, ?, ?)", (workflow_id, run_id, note))
+
+        self.commit(ask)
+
+    def asked_cancels(self) -> dict[tuple[str, str], str]:
+        """Return why runs are to be undone; see `automa.abc.Cancellable.asked_cancels`."""
+        with self._reading() as connection:
+            if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'cancels'").fetchone() is None:
+                return {}
+            rows = connection.execute("SELECT workflow, run, note FROM cancels").fetchall()
+        return {(workflow_id, run_id): note for workflow_id, run_id, note in rows}
+
+    def forget_cancel(self, workflow_id: str, run_id: str) -> None:
+        """Forget that a run was to be undone; see `automa.abc.Cancellable.forget_cancel`."""
+
+        def forget(connection: sqlite3.Connection) -> None:
+            connection.execute(_CANCELS)
+            connection.execute("DELETE FROM cancels WHERE workflow = ? AND run = ?", (workflow_id, run_id))
+
+        self.commit(forget)
+
     def close(self) -> None:
         """Close the file and give all runs back; it may be called more than once."""
         if self._pid != os.getpid():
@@ -377,6 +403,12 @@ class SqliteStore:
             self._check_file()
             yield self._connection
 
+
+_CANCELS = """
+    CREATE TABLE IF NOT EXISTS cancels (
+        workflow TEXT NOT NULL, run TEXT NOT NULL, note TEXT NOT NULL, PRIMARY KEY (workflow, run)
+    ) WITHOUT ROWID
+"""
 
 _LIST = """
     SELECT id, workflow, run, status, created, owner, (
