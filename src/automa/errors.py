@@ -15,6 +15,7 @@ The tree of exceptions::
     │   ├── JournalError (ValueError)              a journal that cannot be read, or does not fit the workflow
     │   ├── StoreError                             a store that cannot be read or written
     │   │   └── OwnershipLost                      the run was taken over by somebody else
+    │   ├── EngineError                            an engine that cannot be used
     │   ├── ResultError (ValueError)               a result that a journal cannot keep
     │   ├── UnknownOutcomeError                    nobody can tell whether a step has had its effect
     │   ├── StepTimeout (TimeoutError)             a step took longer than it may

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from automa._core.protocols import Observer
     from automa.engines.session import Entry
 
-log = logging.getLogger("automa.engines")
+log: logging.Logger = logging.getLogger("automa.engines")
 """Where workers tell what they do."""
 
 

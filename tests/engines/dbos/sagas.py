@@ -13,7 +13,6 @@ from pathlib import Path
 
 from automa import Parallel, Retry, Step, Workflow
 from automa.engines.dbos import DbosEngine
-from tests.durable.scenarios import SCENARIOS, Builder
 
 
 class Ledger:
@@ -141,18 +140,11 @@ def main():
     parser.add_argument("--versions", nargs="*", default=["1"])
     parser.add_argument("--lease", type=float, default=2.0)
     parser.add_argument("--at-once", type=int, default=250)
-    parser.add_argument("--scenarios", nargs="*")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(process)d %(name)s %(message)s")
     logging.getLogger("automa").setLevel(logging.CRITICAL)
     logging.getLogger("automa.engines").setLevel(logging.INFO)
-    if given.scenarios:
-        ledger = Ledger(Path(given.directory) / "ledger")
-        workflows = [
-            make(Builder(ledger.write)) for name, make in SCENARIOS.items() if name in given.scenarios
-        ]
-    else:
-        workflows = [each for version in given.versions for each in Sagas(given.directory, version).all()]
+    workflows = [each for version in given.versions for each in Sagas(given.directory, version).all()]
     engine = DbosEngine(given.url, lease=given.lease, runs_at_once=given.at_once, grace=10)
     worker = engine.worker(workflows)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())

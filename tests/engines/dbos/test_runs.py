@@ -1,4 +1,4 @@
-"""Runs on DBOS do what local ones do; and what an operator asks of them."""
+"""Runs on DBOS whose workers are other processes; and what an operator asks of them."""
 
 from __future__ import annotations
 
@@ -6,42 +6,7 @@ import pytest
 
 from automa.engines.dbos import DbosEngine
 from automa.errors import EngineError, RunExistsError, RunNotFoundError, RunRequestError
-from automa.stores import MemoryStore
-from tests.durable import scenarios
-from tests.durable.scenarios import FIRST_STATE, SCENARIOS, Builder, told
 from tests.engines.dbos.sagas import lines, wait_for
-
-
-def test_a_run_on_dbos_tells_what_a_local_one_tells(fleet):
-    """The reports of all scenarios are those of local runs, and so is the number of their effects."""
-    effects = []
-    for names in grouped():
-        worker = fleet.serving("--scenarios", *names)
-        for name in names:
-            fleet.engine.submit(SCENARIOS[name](Builder(lambda *what: None)), FIRST_STATE, run_id=name)
-        for name in names:
-            expected = scenarios.start(
-                SCENARIOS[name](Builder(lambda *what: effects.append(what))),
-                MemoryStore(),
-                on_cancel="rollback",
-            )
-            report = fleet.engine.wait(name, workflow_id="w", timeout=30)
-            assert told(report) == told(expected), name
-        fleet.stop(worker)
-    assert len(lines(fleet.directory / "ledger")) == len(effects) > 100
-    assert {info.run_id for info in fleet.engine.runs()} == set(SCENARIOS)
-
-
-def grouped():
-    """Return the names of scenarios in groups, in which no two have the same steps: a worker takes no two such."""
-    groups = []
-    for name, make in SCENARIOS.items():
-        version = make(Builder(lambda *what: None)).version
-        group = next((each for each in groups if version not in each), None)
-        if group is None:
-            groups.append(group := {})
-        group[version] = name
-    return [list(group.values()) for group in groups]
 
 
 def test_a_run_succeeds_or_is_undone(fleet):

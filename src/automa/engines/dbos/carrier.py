@@ -40,6 +40,7 @@ class _Way(NamedTuple):
         own: The id of its workflow in DBOS.
         turn: That of the turn to which it belongs.
         version: The version of the workflow.
+        forks: Those in which it is, as they are called in notices, the innermost last.
         turned: Set once it is to turn back.
     """
 
@@ -47,6 +48,7 @@ class _Way(NamedTuple):
     own: str
     turn: str
     version: str
+    forks: tuple[str, ...]
     turned: asyncio.Event
 
 
@@ -72,7 +74,7 @@ class Carrier:
         """Carry the turn whose workflow this is; return how the run has ended."""
         own = _own_id()
         part = await self._new_part(own, version, json.loads(entries), None)
-        way = _Way(part, own, own, version, asyncio.Event())
+        way = _Way(part, own, own, version, (), asyncio.Event())
         with self._carrying(way):
             async with self._notices.heard({own: part.signals.cancel}):
                 end = await self._carried(way)
@@ -81,21 +83,24 @@ class Carrier:
         return end
 
     async def carry_branch(  # noqa: PLR0913  # what a worker is told that has not begun it
-        self, version: str, path: str, entries: str, *, turn: str, fork: str, cancels: bool
+        self, version: str, path: str, entries: str, *, turn: str, forks: list[str], cancels: bool
     ) -> str:
-        """Carry the branch whose workflow this is; return what it has added, and its end, as JSON."""
-        own = _own_id()
+        """Carry the branch whose workflow this is; return what it has added, and its end, as JSON.
+
+        It is given up where another branch of its fork has failed, or one of those in which it is nested.
+        """
+        own, fork = _own_id(), forks[-1]
         parent = self._parts.get(fork.rpartition("#")[0])
         part = parent.branch(path) if parent else await self._new_part(turn, version, [], path)
         part.entries = json.loads(entries)
-        way = _Way(part, own, turn, version, asyncio.Event())
+        way = _Way(part, own, turn, version, tuple(forks), asyncio.Event())
 
         def give_up(note: str) -> None:
             part.give_up(note)
             way.turned.set()
 
         with self._carrying(way):
-            async with self._notices.heard({turn: part.signals.cancel, fork: give_up}):
+            async with self._notices.heard({turn: part.signals.cancel, **dict.fromkeys(forks, give_up)}):
                 end = await self._carried(way)
             if cancels and end == BAD:
                 await self._notices.post(fork, f"given up, since {path} has failed")
@@ -224,8 +229,9 @@ class Carrier:
         own = f"{parent}{'' if number == '0' else f'#{number}'}/{path}"
         with SetWorkflowID(own), SetWorkflowAttributes({"queue": queue}):
             return await DBOS.start_workflow_async(
-                branch, way.version, path, entries, turn=way.turn, fork=fork, cancels=branching.cancels
-            )
+                branch, way.version, path, entries,
+                turn=way.turn, forks=[*way.forks, fork], cancels=branching.cancels,
+            )  # fmt: skip
 
 
 def _own_id() -> str:
@@ -257,7 +263,7 @@ async def turn(version: str, entries: str) -> str:
 
 @DBOS.workflow(name=BRANCH, max_recovery_attempts=None)
 async def branch(  # noqa: PLR0913  # likewise
-    version: str, path: str, entries: str, *, turn: str, fork: str, cancels: bool
+    version: str, path: str, entries: str, *, turn: str, forks: list[str], cancels: bool
 ) -> str:
     """A branch of a run; see `Carrier.carry_branch`."""
-    return await _carrier().carry_branch(version, path, entries, turn=turn, fork=fork, cancels=cancels)
+    return await _carrier().carry_branch(version, path, entries, turn=turn, forks=forks, cancels=cancels)

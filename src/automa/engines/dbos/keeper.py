@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from automa.engines.dbos.database import Database
 
-log = logging.getLogger("automa.engines")
+_log = logging.getLogger("automa.engines")
 
 _BEGIN = """
 INSERT INTO automa.leases (executor, beaten, seconds) VALUES (%s, clock_timestamp(), %s)
@@ -99,7 +99,7 @@ class Keeper:
                         await self._take()
                 except (psycopg.Error, EngineError, TimeoutError) as error:
                     self._good_since = None
-                    log.warning("no beat at %s: %s", self._database.place, str(error).partition("\n")[0])
+                    _log.warning("no beat at %s: %s", self._database.place, str(error).partition("\n")[0])
                     await self._disconnect()
                 await asyncio.sleep(self._lease / _BEATS)
         finally:
@@ -120,7 +120,7 @@ class Keeper:
         beaten = time.monotonic()
         cursor = await self._connection.execute(_BEAT, [self._executor])
         if cursor.rowcount == 0:
-            log.warning("the runs of this worker (%s) were taken over: it lets go of them", self._executor)
+            _log.warning("the runs of this worker (%s) were taken over: it lets go of them", self._executor)
             await self._let_go()
             await self._release([self._executor])  # what it took after that
             self._good_since = None
@@ -178,7 +178,7 @@ class Keeper:
 
         count = await asyncio.to_thread(self._database.ask, call)
         if count:
-            log.warning("%d runs and branches of %s go back into their queues", count, ", ".join(executors))
+            _log.warning("%d runs and branches of %s go back into their queues", count, ", ".join(executors))
 
     async def _disconnect(self) -> None:
         if self._connection is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from automa.engines.dbos.database import Database
 
-log = logging.getLogger("automa.engines")
+_log = logging.getLogger("automa.engines")
 
 POST = "INSERT INTO automa.notices (target, note) VALUES (%s, %s) ON CONFLICT (target) DO NOTHING"
 """Tells a target something; told again it changes nothing."""
@@ -112,7 +112,7 @@ class Notices:
         return self._connection
 
     async def _lost(self, error: psycopg.Error) -> None:
-        log.warning("notices at %s cannot be used: %s", self._database.place, str(error).partition("\n")[0])
+        _log.warning("notices at %s cannot be used: %s", self._database.place, str(error).partition("\n")[0])
         if self._connection is not None:
             await self._connection.close()
             self._connection = None

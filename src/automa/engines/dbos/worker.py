@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from automa.engines.dbos.database import Database
     from automa.workflow import Workflow
 
-log = logging.getLogger("automa.engines")
+_log = logging.getLogger("automa.engines")
 
 _TURNS_POLLED, _BRANCHES_POLLED = 0.1, 0.5  # seconds between two looks into a queue
 
@@ -113,7 +113,7 @@ class DbosWorker(WorkerBase):
                 serve_with(carrier)
                 try:
                     self._launch(executor, queues)
-                    log.info("worker %s carries on runs at %s", executor, self._database.place)
+                    _log.info("worker %s carries on runs at %s", executor, self._database.place)
                     await stopped.wait()
                     await carrier.close(self._grace)
                 finally:
@@ -125,7 +125,7 @@ class DbosWorker(WorkerBase):
             try:
                 await keeper.end()
             except EngineError as error:
-                log.warning("the runs of this worker wait until its lease has run out: %s", error)
+                _log.warning("the runs of this worker wait until its lease has run out: %s", error)
 
     def _register(self, queues: list[str]) -> None:
         """Make the queues of the workflows known, and tell of runs that other workers have to carry on."""
@@ -150,7 +150,7 @@ class DbosWorker(WorkerBase):
             known = {version for each, version in self.host.workflows if each == workflow_id}
             if known and version not in known:
                 count = sum(each.queue_name == queue for each in waiting)
-                log.warning(
+                _log.warning(
                     "%d runs of workflow %s go on with version %s, which this worker does not have "
                     "(it has %s): they are left to workers that do",
                     count, workflow_id, version, ", ".join(sorted(known)),
