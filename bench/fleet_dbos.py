@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CLIENTS = (1, 8, 32)
 ROUNDS = 3
-SECONDS = 6.0
+SECONDS = 4.0
 QUEUE = "bench-bare"
 POLLED, RUNS_AT_ONCE = 0.1, 250  # as the engine has them
 

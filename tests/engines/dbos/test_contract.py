@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from automa.engines import open_engine
+from automa.errors import EngineError
 from tests.engines.contract import EngineContract, at_work
 
 
@@ -23,3 +24,10 @@ def lab(engine):
 
 class TestDbos(EngineContract):
     """The contract, on DBOS."""
+
+
+def test_one_worker_serves_in_a_process(engine, lab):
+    """A second one is refused, in words that say what to do; the first serves on."""
+    with pytest.raises(EngineError, match="start another process, or give one worker all workflows"):
+        engine.worker(lab.keys).run()
+    assert engine.submit(lab.keys, run_id="after-that").wait(60).outcome == "succeeded"

@@ -51,16 +51,12 @@ class Keeper:
         database: Where the leases are.
         executor: What the worker is called.
         lease: Seconds for which a beat is good.
-        let_go: Ends all that the worker carries; called when others have taken its runs.
     """
 
-    def __init__(
-        self, database: Database, executor: str, lease: float, let_go: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, database: Database, executor: str, lease: float) -> None:
         self._database = database
         self._executor = executor
         self._lease = lease
-        self._let_go = let_go
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._beaten = float("-inf")  # since it begins no step before its first beat
         self._good_since: float | None = None
@@ -88,13 +84,17 @@ class Keeper:
             self._database.ask, lambda client: client.resume_workflow(workflow, queue_name=queue)
         )
 
-    async def keep(self) -> None:
-        """Beat, and take over what is left behind, until cancelled."""
+    async def keep(self, let_go: Callable[[], Awaitable[None]]) -> None:
+        """Beat, and take over what is left behind, until cancelled.
+
+        Args:
+            let_go: Ends all that the worker carries; called when others have taken its runs.
+        """
         try:
             while True:
                 try:
                     async with asyncio.timeout(self._lease / 2):
-                        await self._beat()
+                        await self._beat(let_go)
                     if self._is_steady():
                         await self._take()
                 except (psycopg.Error, EngineError, TimeoutError) as error:
@@ -114,14 +114,14 @@ class Keeper:
         await self._release([self._executor])
         await asyncio.to_thread(self._database.execute, _END, self._executor)
 
-    async def _beat(self) -> None:
+    async def _beat(self, let_go: Callable[[], Awaitable[None]]) -> None:
         if self._connection is None or self._connection.closed:
             self._connection = await self._database.connection()
         beaten = time.monotonic()
         cursor = await self._connection.execute(_BEAT, [self._executor])
         if cursor.rowcount == 0:
             _log.warning("the runs of this worker (%s) were taken over: it lets go of them", self._executor)
-            await self._let_go()
+            await let_go()
             await self._release([self._executor])  # what it took after that
             self._good_since = None
             beaten = time.monotonic()

@@ -22,7 +22,7 @@ POST = "INSERT INTO automa.notices (target, note) VALUES (%s, %s) ON CONFLICT (t
 _REMOVE = b"DELETE FROM automa.notices WHERE target = %s"
 _READ = b"SELECT target, note FROM automa.notices WHERE target = ANY(%s)"
 _EVERY = 0.2  # seconds between two looks
-_TOGETHER = 0.02  # seconds in which runs that are taken together come in: one look serves all of them
+_APART = 0.008  # seconds between two looks at least: runs that are taken together share one
 _PAUSE = 0.5  # seconds before a database that is away is asked again
 
 
@@ -82,9 +82,9 @@ class Notices:
             while True:
                 if self._heard_by:
                     await self._read()
+                await asyncio.sleep(_APART)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), _EVERY)
-                    await asyncio.sleep(_TOGETHER)
                 self._wake.clear()
         finally:
             if self._connection is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 GOING_ON = ("ENQUEUED", "PENDING", "DELAYED")
 """The states in DBOS of a turn that has not ended."""
 
-_FIRST_GLANCE, _LAST_GLANCE = 0.03, 0.5  # seconds between two looks
+_FIRST_GLANCE, _LAST_GLANCE = 0.02, 0.5  # seconds between two looks
 
 
 class Waiting:
@@ -43,7 +43,7 @@ class Waiting:
         try:
             while True:
                 now = time.monotonic()
-                pause = min(max(_FIRST_GLANCE, (now - begun) / 4), _LAST_GLANCE)  # a quarter late at most
+                pause = min(max(_FIRST_GLANCE, (now - begun) / 10), _LAST_GLANCE)  # a tenth late at most
                 if now - self._looked >= pause and self._looking.acquire(blocking=False):
                     try:
                         self._look()

@@ -30,7 +30,7 @@ from automa.engines.engine import WorkerBase
 from automa.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dbos import DBOSClient
 
@@ -94,38 +94,46 @@ class DbosWorker(WorkerBase):
         """
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
         self._wake = lambda: loop.call_soon_threadsafe(stopped.set)
-        if self._is_stopped.is_set():
-            return
-        with _the_only_one():
-            queues = [queue_of(*each) for each in self.host.workflows]
-            await asyncio.to_thread(self._register, queues)
-            executor = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            notices = Notices(self._database)
-            keeper = Keeper(
-                self._database,
-                executor,
-                self._lease,
-                lambda: carrier.let_go(),  # noqa: PLW0108  # it is made next
-            )
-            carrier = Carrier(self.host, notices, keeper)
-            await keeper.begin()
-            async with _going_on(keeper.keep(), notices.look()):
-                serve_with(carrier)
-                try:
-                    self._launch(executor, queues)
-                    _log.info("worker %s carries on runs at %s", executor, self._database.place)
-                    await stopped.wait()
-                    await carrier.close(self._grace)
-                finally:
-                    serve_with(None)
-                    await _in_thread(DBOS.destroy)
-                    loop.set_default_executor(
-                        ThreadPoolExecutor()
-                    )  # DBOS has put its own there, and ended it
-            try:
-                await keeper.end()
-            except EngineError as error:
-                _log.warning("the runs of this worker wait until its lease has run out: %s", error)
+        try:
+            if not self._is_stopped.is_set():
+                with _the_only_one():
+                    await self._served(stopped)
+        finally:
+            self._wake = None
+
+    async def _served(self, stopped: asyncio.Event) -> None:
+        queues = [queue_of(*each) for each in self.host.workflows]
+        await asyncio.to_thread(self._register, queues)
+        executor = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        notices = Notices(self._database)
+        keeper = Keeper(self._database, executor, self._lease)
+        carrier = Carrier(self.host, notices, keeper)
+        await keeper.begin()
+        beside = [
+            asyncio.ensure_future(each)
+            for each in (stopped.wait(), keeper.keep(carrier.let_go), notices.look())
+        ]
+        try:
+            serve_with(carrier)
+            self._launch(executor, queues)
+            _log.info("worker %s carries on runs at %s", executor, self._database.place)
+            await asyncio.wait(beside, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await carrier.close(self._grace)
+            serve_with(None)
+            await _in_thread(DBOS.destroy)
+            # DBOS has put its own there, and has ended it.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+            ended = [each for each in beside if each.done()]
+            for each in beside:
+                each.cancel()
+            await asyncio.wait(beside)
+        try:
+            await keeper.end()
+        except EngineError as error:
+            _log.warning("the runs of this worker wait until its lease has run out: %s", error)
+        for each in ended:
+            each.result()  # raises what has ended it, but for a stop
 
     def _register(self, queues: list[str]) -> None:
         """Make the queues of the workflows known, and tell of runs that other workers have to carry on."""
@@ -192,18 +200,6 @@ def _the_only_one() -> Iterator[None]:
         yield
     finally:
         _one.release()
-
-
-@contextlib.asynccontextmanager
-async def _going_on(*coroutines: Any) -> AsyncIterator[None]:
-    """Have something going on beside; it is ended at the end."""
-    tasks = [asyncio.ensure_future(each) for each in coroutines]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 async def _in_thread(call: Callable[[], object]) -> None:
