@@ -6,7 +6,7 @@ BIN := .venv/bin
 UNCOVERED := --ignore=tests/durable/seeded \
 	--ignore=tests/durable/test_crash_points.py --ignore=tests/durable/test_kill.py
 
-.PHONY: setup test faults coverage lint types format bench
+.PHONY: setup test faults engines coverage lint types format bench
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -17,6 +17,9 @@ test:
 
 faults: # disks that fill and power that fails, and a search of the models: needs gcc and Spin
 	$(BIN)/python -m pytest -n 2 tests/faults tests/models
+
+engines: # processes that die, on engines: DBOS needs PostgreSQL
+	$(BIN)/python -m pytest -n 2 tests/engines/dbos
 
 coverage:
 	$(BIN)/python -m coverage erase

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from automa._core.protocols import Observer
     from automa.engines.session import Entry
 
-log = logging.getLogger("automa.engines")
+log: logging.Logger = logging.getLogger("automa.engines")
 """Where workers tell what they do."""
 
 
@@ -219,15 +219,17 @@ class Step(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Wait, by a timer of the engine; a cancellation of the run may end it early.
+    """Wait, by a timer of the engine; what turns the part back ends it early.
 
     Attributes:
         seconds: How long.
         part: Whose wait it is.
+        is_protected: Whether it is to last, even where the run is cancelled: the delay of an undo.
     """
 
     seconds: float
     part: Part
+    is_protected: bool
 
 
 class Branches(NamedTuple):
@@ -257,7 +259,7 @@ def carry(part: Part) -> Generator[Step | Wait | Branches, Any, str]:
         if segment.end is not None:
             return segment.end
         if segment.sleep is not None:
-            yield Wait(segment.sleep, part)
+            yield Wait(segment.sleep, part, segment.is_protected)
         if segment.branching is not None:
             part.join((yield Branches(part, segment.branching)))
         name = segment.next

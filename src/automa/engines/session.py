@@ -84,6 +84,7 @@ class Segment(NamedTuple):
         sleep: Seconds to wait before that; None where there is nothing to wait for.
         branching: The branches that come before that, or None.
         end: How it has ended: the outcome of a run; ``ok``, ``failed`` or ``halted`` of a branch; else None.
+        is_protected: Whether the wait is to last, even where the run is cancelled meanwhile.
     """
 
     entries: list[Entry]
@@ -91,6 +92,7 @@ class Segment(NamedTuple):
     sleep: float | None = None
     branching: Branching | None = None
     end: str | None = None
+    is_protected: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the segment as JSON values."""
@@ -99,6 +101,8 @@ class Segment(NamedTuple):
             found["next"] = self.next
         if self.sleep is not None:
             found["sleep"] = self.sleep
+        if self.is_protected:
+            found["protected"] = True
         if self.branching is not None:
             found["branching"] = [list(self.branching.paths), *self.branching[1:]]
         if self.end is not None:
@@ -112,7 +116,14 @@ class Segment(NamedTuple):
         if "branching" in found:
             paths, limit, cancels = found["branching"]
             branching = Branching(tuple(paths), limit, cancels)
-        return cls(found["entries"], found.get("next", ""), found.get("sleep"), branching, found.get("end"))
+        return cls(
+            found["entries"],
+            found.get("next", ""),
+            found.get("sleep"),
+            branching,
+            found.get("end"),
+            is_protected=found.get("protected", False),
+        )
 
 
 OK, BAD, HALTED = "ok", "failed", "halted"
@@ -215,7 +226,8 @@ class Session:
             elif isinstance(command, Sleep):
                 if not self._has_slept and self._is_waited_for(command):
                     self._has_slept = True
-                    return self._segment([], command.reason, sleep=command.seconds)
+                    is_protected = command.is_protected or self._run.is_past_pivot
+                    return Segment([], command.reason, command.seconds, is_protected=is_protected)
                 self._answer(None if self._is_waited_for(command) else Raised(self._stopped_by()))
             else:
                 answer = await self._carry_out(command)
@@ -238,11 +250,10 @@ class Session:
         records: list[Record],
         name: str,
         *,
-        sleep: float | None = None,
         branching: Branching | None = None,
     ) -> Segment:
         self._unheard = records
-        return Segment(self._encoder.encode(records), name, sleep, branching)
+        return Segment(self._encoder.encode(records), name, branching=branching)
 
     async def _ended(self, records: list[Record], value: object) -> Segment:
         """Return the last segment; of a branch once what goes on in a thread has ended: others undo it."""
