@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # What works on copies, in killed processes or on a model: it runs nothing that the rest does not cover.
-UNCOVERED := --ignore=tests/durable/seeded \
-	--ignore=tests/durable/test_crash_points.py --ignore=tests/durable/test_kill.py
+UNCOVERED := tests/durable/seeded tests/durable/test_crash_points.py tests/durable/test_kill.py
 
-.PHONY: setup test faults engines coverage lint types format bench
+ENGINES := tests/engines/dbos tests/engines/restate
+
+.PHONY: setup test faults engines uncovered coverage lint types format bench
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -18,12 +19,16 @@ test:
 faults: # disks that fill and power that fails, and a search of the models: needs gcc and Spin
 	$(BIN)/python -m pytest -n 2 tests/faults tests/models
 
-engines: # processes that die, on engines: DBOS needs PostgreSQL
-	$(BIN)/python -m pytest -n 2 tests/engines/dbos
+engines: # processes that die, on engines: DBOS needs PostgreSQL, Restate its server, which npm installs
+	$(BIN)/python -m pytest -n 2 $(ENGINES)
+
+uncovered: # the rest of what `make test` runs
+	$(BIN)/python -m pytest -n 2 $(UNCOVERED)
 
 coverage:
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(UNCOVERED)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(UNCOVERED:%=--ignore=%)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report= --cov-append $(ENGINES)
 	$(BIN)/python -m coverage report --include='*/automa/_core/*,*/automa/journal/*' --fail-under=100
 	$(BIN)/python -m coverage report --fail-under=90
 
