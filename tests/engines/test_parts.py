@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from automa import Retry, Step, Workflow
 from automa.stores import MemoryStore
 from tests.durable import scenarios
 from tests.durable.scenarios import FIRST_STATE, SCENARIOS, Builder, told
@@ -30,3 +31,25 @@ def test_a_run_on_an_engine_tells_what_a_local_one_tells(name, forgets):
     report = paper.start(FIRST_STATE)
     assert told(report) == expected
     assert sorted(done) == sorted(effects)
+
+
+def test_a_wait_on_the_way_back_is_told_from_one_on_the_way_forward():
+    """What a cancellation may cut short is the wait before another run; not the one before another undo."""
+    calls = []
+
+    def fails_twice(name):
+        calls.append(name)
+        if calls.count(name) <= 2:
+            raise OSError(name)
+
+    def refuse():
+        raise ValueError
+
+    retry = Retry(3, initial=1)
+    again = Step(
+        "a", run=lambda: fails_twice("a"), undo=lambda: fails_twice("b"), retry=retry, undo_retry=retry
+    )
+    workflow = Workflow("w", [again, Step("c", run=refuse)])
+    paper = Paper(workflow)
+    assert paper.start().outcome == "undone"
+    assert paper.protected == [False, False, True, True]

@@ -209,15 +209,18 @@ class Step(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Wait, by a timer of the engine; a cancellation of the run may end it early.
+    """Wait, by a timer of the engine.
 
     Attributes:
         seconds: How long.
         part: Whose wait it is.
+        is_protected: Whether it is waited for in any case: else it ends early where the run is cancelled, or
+            the part is given up.
     """
 
     seconds: float
     part: Part
+    is_protected: bool
 
 
 class Branches(NamedTuple):
@@ -247,7 +250,7 @@ def carry(part: Part) -> Generator[Step | Wait | Branches, Any, str]:
         if segment.end is not None:
             return segment.end
         if segment.sleep is not None:
-            yield Wait(segment.sleep, part)
+            yield Wait(segment.sleep, part, segment.is_protected)
         if segment.branching is not None:
             part.join((yield Branches(part, segment.branching)))
         name = segment.next

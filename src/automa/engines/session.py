@@ -83,6 +83,7 @@ class Segment(NamedTuple):
         sleep: Seconds to wait before that; None where there is nothing to wait for.
         branching: The branches that come before that, or None.
         end: How it has ended: the outcome of a run; ``ok``, ``failed`` or ``halted`` of a branch; else None.
+        is_protected: Whether nothing ends the wait early: it is one on the way back.
     """
 
     entries: list[Entry]
@@ -90,6 +91,7 @@ class Segment(NamedTuple):
     sleep: float | None = None
     branching: Branching | None = None
     end: str | None = None
+    is_protected: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the segment as JSON values."""
@@ -102,6 +104,8 @@ class Segment(NamedTuple):
             found["branching"] = [list(self.branching.paths), *self.branching[1:]]
         if self.end is not None:
             found["end"] = self.end
+        if self.is_protected:
+            found["protected"] = True
         return found
 
     @classmethod
@@ -111,7 +115,14 @@ class Segment(NamedTuple):
         if "branching" in found:
             paths, limit, cancels = found["branching"]
             branching = Branching(tuple(paths), limit, cancels)
-        return cls(found["entries"], found.get("next", ""), found.get("sleep"), branching, found.get("end"))
+        return cls(
+            found["entries"],
+            found.get("next", ""),
+            found.get("sleep"),
+            branching,
+            found.get("end"),
+            found.get("protected", False),
+        )
 
 
 OK, BAD, HALTED = "ok", "failed", "halted"
@@ -209,7 +220,8 @@ class Session:
             elif isinstance(command, Sleep):
                 if not self._has_slept and self._is_waited_for(command):
                     self._has_slept = True
-                    return self._segment([], command.reason, sleep=command.seconds)
+                    segment = self._segment([], command.reason, sleep=command.seconds)
+                    return segment._replace(is_protected=command.is_protected)
                 self._answer(None if self._is_waited_for(command) else Raised(self._stopped_by()))
             else:
                 answer = await self._carry_out(command)
