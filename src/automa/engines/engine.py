@@ -1,7 +1,8 @@
 """What every engine does alike: it begins runs, tells of them, and passes on what an operator asks.
 
 On an engine a run is a chain of turns, each a workflow of the engine's own: the first, and another one for
-each thing that an operator asks of it once it has stopped. A turn is given the history so far, and adds to it.
+each thing that an operator asks of it once it has stopped. A turn is given the history so far, and adds to
+it.
 """
 
 from __future__ import annotations
