@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from automa import Retry, Step, Workflow
+from automa import Parallel, Retry, Step, Workflow
 from automa.stores import MemoryStore
 from tests.durable import scenarios
 from tests.durable.scenarios import FIRST_STATE, SCENARIOS, Builder, told
@@ -53,3 +53,17 @@ def test_a_wait_on_the_way_back_is_told_from_one_on_the_way_forward():
     paper = Paper(workflow)
     assert paper.start().outcome == "undone"
     assert paper.protected == [False, False, True, True]
+
+
+@pytest.mark.parametrize("forgets", [False, True], ids=["kept", "forgotten"])
+def test_branches_come_after_others(forgets):
+    """A fork that has ended lies before another one: of the run, and of a branch."""
+
+    def fork(name):
+        return Parallel(name, Step("x", run=lambda: 1), Step("y", run=lambda: 2))
+
+    nested = Workflow("nested", [fork("c"), fork("d")])
+    workflow = Workflow("w", [fork("a"), Parallel("b", nested, Step("z", run=lambda: 3))])
+    report = Paper(workflow, forgets=forgets).start()
+    assert report.outcome == "succeeded"
+    assert [each.step_id for each in report.leaf_reports()] == [*"xyxyxyz"]

@@ -179,7 +179,7 @@ class Session:
         self._has_slept: bool = False
         self._stop_call: Callable[[], object] | None = None
         self.is_spent: bool = False
-        walk, self._run = _found(self._launch.walk, self._launch.run, path)
+        walk, self._run = self._found(path)
         self._walker = Walker(self._launch, walk, self._run)
         if given_up is not None:
             self._run.give_up(BranchCancelled(given_up))
@@ -333,6 +333,20 @@ class Session:
         assert stopped_by is not None  # noqa: S101  # it is asked for where there is one
         return stopped_by
 
+    def _found(self, path: str | None) -> tuple[Walk, Run]:
+        """Return the walk of a branch, and what its steps share; without a path those of the run itself."""
+        walk, run = self._launch.walk, self._launch.run
+        found = None
+        while found != path:
+            command = walk.send(None)
+            while (branch := _branch_to(command, path)) is None:
+                ends = self._joined(command) if isinstance(command, Fork) else None
+                if not isinstance(ends, list):
+                    raise JournalError(f"the history does not lead to the branch {path}")
+                command = walk.send(ends)  # what lies before the branch has ended
+            found, walk, run = branch.path, branch.walk, branch.run
+        return walk, run
+
     def _joined(self, fork: Fork) -> list[object] | Branching:
         """Return how the branches of a fork have ended; where some have not, which are to be carried on."""
         ends: list[object] = []
@@ -369,18 +383,10 @@ class Session:
         raise JournalError(f"branch {path} has stopped, and its records do not tell why")
 
 
-def _found(walk: Walk, run: Run, path: str | None) -> tuple[Walk, Run]:
-    """Return the walk of a branch, and what its steps share; without a path those of the run itself."""
-    while path is not None:
-        command = walk.send(None)
-        branches = command.branches if isinstance(command, Fork) else ()
-        branch = next((each for each in branches if f"{path}/".startswith(f"{each.path}/")), None)
-        if branch is None:
-            raise JournalError(f"the history does not lead to the branch {path}")
-        walk, run = branch.walk, branch.run
-        if branch.path == path:
-            break
-    return walk, run
+def _branch_to(command: object, path: str | None) -> Branch | None:
+    """Return the branch of a fork that is the one with a path, or in which that lies."""
+    branches = command.branches if isinstance(command, Fork) else ()
+    return next((each for each in branches if f"{path}/".startswith(f"{each.path}/")), None)
 
 
 def _tells(records: Iterable[Record]) -> bool:
