@@ -151,8 +151,9 @@ class RestateEngine(EngineBase):
             asked += f" AND ({key} = {text(run_id)} OR starts_with({key}, {text(run_id + '~')}))"
         rows = self._server.query(
             "SELECT i.id, i.target_service_name, i.target_service_key, i.status, i.created_at, "  # noqa: S608
-            "i.modified_at, s.value_utf8 AS outcome FROM sys_invocation i LEFT JOIN state s "
-            "ON s.key = 'status' AND s.service_name = i.target_service_name AND s.service_key = i.target_service_key "
+            "i.modified_at, s.value_utf8 AS outcome FROM sys_invocation i "
+            "LEFT JOIN state s ON s.service_name = i.target_service_name "
+            "AND s.service_key = i.target_service_key AND s.key = 'status' "
             f"WHERE {asked}"
         )
         return [_invocation(row) for row in rows]

@@ -74,7 +74,7 @@ class RestateWorker(WorkerBase):
         self._advertise = advertise
         self._grace = grace
         self._unrecorded: set[object] = set()
-        self._services = [
+        services = [
             service(
                 self.host,
                 workflow,
@@ -84,7 +84,10 @@ class RestateWorker(WorkerBase):
             )
             for workflow in self.host.workflows.values()
         ]
+        self._answer: Any = restate.app(services)
+        self._calls: set[asyncio.Task[Any]] = set()
         self._is_stopped: bool = False
+        self._is_leaving: bool = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event = asyncio.Event()
 
@@ -102,20 +105,20 @@ class RestateWorker(WorkerBase):
             install_shutdown_hook(loop, self.stop)
         bound = _bound(self._listen)
         leave = asyncio.Event()
-        serving = asyncio.create_task(_serve(restate.app(self._services), bound, leave))
+        serving = asyncio.create_task(_serve(self._app, bound, leave))
         registering = asyncio.create_task(self._register(self._advertise or _url_of(bound)))
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-            registering.cancel()
             if not serving.done():
                 await self._wind_up()
-            leave.set()
-            await serving
         finally:
             self._loop = None
-            for task in (serving, registering, stopping):
-                task.cancel()
+            registering.cancel()
+            stopping.cancel()
+            await self._hang_up()
+            leave.set()
+            await serving
 
     def stop(self) -> None:
         """Have `serve` come to its end; it may be called from any thread, and by the handler of a signal."""
@@ -131,6 +134,26 @@ class RestateWorker(WorkerBase):
             if not self._unrecorded:
                 break
             await asyncio.sleep(_LOOK)
+
+    async def _hang_up(self) -> None:
+        """End the calls that are open: other workers go on with them."""
+        self._is_leaving = True
+        while self._calls:  # the SDK takes a first cancellation for the end of its handler, and waits then
+            for call in tuple(self._calls):
+                call.cancel()
+            await asyncio.sleep(_LOOK)
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one call of the server."""
+        if self._is_leaving:
+            return
+        call = asyncio.current_task()
+        assert call is not None  # noqa: S101  # it runs in one
+        self._calls.add(call)
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._calls.discard(call)
 
     async def _register(self, uri: str) -> None:
         """Tell the server of this worker, as soon as it is there."""
