@@ -146,6 +146,7 @@ def test_branches_go_on_side_by_side_and_are_given_up_together(engine, serving):
                 "q",
                 Step("x", run=flaky, retry=Retry(3, initial=3600, maximum=3600)),
                 Parallel("y", Step("z", run=fail_once_the_other_waits)),
+                on_failure="cancel",
             ),
         ]
     )
