@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from automa.engines.restate.names import Target
 
 _INGRESS_PORT, _ADMIN_PORT = 8080, 9070
-_NOT_FOUND, _REFUSED = 404, 400
+_NOT_FOUND, _REFUSED, _BROKEN = 404, 400, 500
+_PAUSES = (0.1, 0.2, 0.5, 1, 2, 4, 8)  # seconds
 _TIMEOUT = 30.0  # seconds; what is asked here is answered at once
 
 
@@ -60,7 +62,7 @@ class Server:
         """
         path = f"/{target.service}/{quote(target.key)}/{handler}/send"
         answer = self._ask("POST", self.ingress_url, path, json=argument)
-        return str(answer.json()["status"]) != "PreviouslyAccepted"
+        return str(answer["status"]) != "PreviouslyAccepted"
 
     def is_known(self, target: Target) -> bool:
         """Whether there is a run of that name."""
@@ -75,15 +77,21 @@ class Server:
                 raise
 
     def query(self, sql: str) -> list[dict[str, Any]]:
-        """Ask the tables of the server, as its reference describes them; return the rows."""
-        rows: list[dict[str, Any]] = self._ask("POST", self.admin_url, "/query", json={"query": sql}).json()[
-            "rows"
-        ]
+        """Ask the tables of the server, as its reference describes them; return the rows.
+
+        A server that has just been started, or whose cluster has lost a node, answers after a moment.
+        """
+        for pause in _PAUSES:
+            answer = self._request("POST", self.admin_url, "/query", json={"query": sql})
+            if answer.status_code < _BROKEN:
+                break
+            time.sleep(pause)
+        rows: list[dict[str, Any]] = _checked(answer)["rows"]
         return rows
 
     def services(self) -> list[str]:
         """Return the services that workers have registered."""
-        found = self._ask("GET", self.admin_url, "/services").json()["services"]
+        found = self._ask("GET", self.admin_url, "/services")["services"]
         return [each["name"] for each in found]
 
     def register(self, uri: str) -> None:
@@ -94,11 +102,8 @@ class Server:
         path = f"/restate/workflow/{target.service}/{quote(target.key)}/{what}"
         return self._request("GET", self.ingress_url, path, timeout=timeout)
 
-    def _ask(self, method: str, base: str, path: str, *, json: object = None) -> httpx.Response:
-        answer = self._request(method, base, path, json=json)
-        if answer.status_code >= _REFUSED:
-            raise EngineError(f"the Restate server at {base} refuses {method} {path}: {_said(answer)}")
-        return answer
+    def _ask(self, method: str, base: str, path: str, *, json: object = None) -> Any:
+        return _checked(self._request(method, base, path, json=json))
 
     def _request(
         self, method: str, base: str, path: str, *, json: object = None, timeout: float = _TIMEOUT
@@ -117,6 +122,18 @@ class Server:
 def text(value: str) -> str:
     """Return a text as SQL has it."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def _checked(answer: httpx.Response) -> Any:
+    """Return what the server answers.
+
+    Raises:
+        EngineError: Where it refuses.
+    """
+    if answer.status_code >= _REFUSED:
+        asked = f"{answer.request.method} {answer.request.url}"
+        raise EngineError(f"the Restate server refuses {asked}: {_said(answer)}")
+    return answer.json() if answer.content else None
 
 
 def _said(answer: httpx.Response) -> str:
