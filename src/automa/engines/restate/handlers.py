@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import restate
 from restate.serde import Serde
@@ -14,7 +14,7 @@ from automa.engines.restate.names import service_of
 from automa.engines.session import BAD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from automa.engines.session import Branching
     from automa.workflow import Workflow
@@ -34,6 +34,22 @@ JSON = _Json()
 
 CANCEL = "cancel"
 """The promise that is kept when somebody asks for the way back."""
+
+
+class Keeping(NamedTuple):
+    """What a worker keeps to, and keeps, for all of its calls.
+
+    Attributes:
+        unrecorded: What has ended, and is not confirmed by the server yet.
+        steady: Awaited before a step begins: it holds up a worker that was frozen.
+        inactivity_timeout: Seconds, as `RestateWorker` has them.
+        abort_timeout: Likewise.
+    """
+
+    unrecorded: set[object]
+    steady: Callable[[], Awaitable[None]]
+    inactivity_timeout: float
+    abort_timeout: float
 
 
 class _Lane:
@@ -82,13 +98,14 @@ class Carrier:
     Args:
         context: What the SDK gives to the handler.
         part: The run.
-        unrecorded: Where the worker keeps what has ended, and is not confirmed by the server yet.
+        keeping: What the worker has for all of its calls.
     """
 
-    def __init__(self, context: restate.WorkflowContext, part: Part, unrecorded: set[object]) -> None:
+    def __init__(self, context: restate.WorkflowContext, part: Part, keeping: Keeping) -> None:
         self._context = context
         self._signals = part.signals
-        self._unrecorded = unrecorded
+        self._unrecorded = keeping.unrecorded
+        self._steady = keeping.steady
         self._pending: dict[restate.RestateDurableFuture[Any], _Lane | None] = {}
         self._root = _Lane(part, None)
 
@@ -162,6 +179,7 @@ class Carrier:
         """Return what the SDK calls as one durable step: to go on with a lane."""
 
         async def advance() -> dict[str, Any]:
+            await self._steady()
             try:
                 found = await lane.part.advance()
             except Exception:
@@ -198,33 +216,24 @@ class Carrier:
 _OPTIONS: restate.RunOptions[Any] = restate.RunOptions(serde=JSON)
 
 
-def service(
-    host: Host,
-    workflow: Workflow,
-    unrecorded: set[object],
-    *,
-    inactivity_timeout: float,
-    abort_timeout: float,
-) -> restate.Workflow:
+def service(host: Host, workflow: Workflow, keeping: Keeping) -> restate.Workflow:
     """Return the service of a workflow: ``run`` carries a turn, ``cancel`` asks for the way back.
 
     Args:
         host: What the worker has for all of its runs.
         workflow: The workflow.
-        unrecorded: Where the worker keeps what has ended, and is not confirmed by the server yet.
-        inactivity_timeout: Seconds, as `RestateWorker` has them.
-        abort_timeout: Likewise.
+        keeping: What else it has.
     """
     made = restate.Workflow(
         service_of(workflow.id, workflow.version),
-        inactivity_timeout=timedelta(seconds=inactivity_timeout),
-        abort_timeout=timedelta(seconds=abort_timeout),
+        inactivity_timeout=timedelta(seconds=keeping.inactivity_timeout),
+        abort_timeout=timedelta(seconds=keeping.abort_timeout),
         journal_retention=_RETENTION,
         invocation_retry_policy=_RETRIES,
     )
 
     async def run(context: restate.WorkflowContext, turn: dict[str, Any]) -> dict[str, Any]:
-        end = await Carrier(context, Part(host, workflow, turn["entries"]), unrecorded).carry()
+        end = await Carrier(context, Part(host, workflow, turn["entries"]), keeping).carry()
         context.set("status", end, JSON)  # what a list of runs tells
         return {"end": end}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import restate
@@ -14,7 +16,7 @@ from restate.server import install_shutdown_hook
 
 from automa.engines.engine import WorkerBase
 from automa.engines.parts import log
-from automa.engines.restate.handlers import service
+from automa.engines.restate.handlers import Keeping, service
 from automa.engines.restate.names import Target, name_of, prefix_of, service_of
 from automa.engines.restate.server import Server, text
 from automa.errors import EngineError
@@ -29,6 +31,37 @@ LISTEN = "127.0.0.1:9080"
 GRACE = 30.0  # seconds
 INACTIVITY_TIMEOUT = 10.0
 ABORT_TIMEOUT = 24 * 3600.0
+
+
+class Pulse:
+    """Tells whether this process was frozen a moment ago: then others have what it had at work.
+
+    Whoever awakes finds in its sockets what came before it was given up, and after that the word that it was.
+    """
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._steady_from = self._last
+
+    async def beat(self) -> None:
+        """Note the time, again and again."""
+        while True:
+            self._look()
+            await asyncio.sleep(_GAP / 4)
+
+    async def steady(self) -> None:
+        """Wait, where we have been frozen, until we have heard of what was given up meanwhile."""
+        self._look()
+        while (left := self._steady_from - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+            self._look()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._last > _GAP:
+            log.warning("this worker stood still for %.1f s", now - self._last)
+            self._steady_from = now + _GAP
+        self._last = now
 
 
 class RestateWorker(WorkerBase):
@@ -74,16 +107,9 @@ class RestateWorker(WorkerBase):
         self._advertise = advertise
         self._grace = grace
         self._unrecorded: set[object] = set()
-        services = [
-            service(
-                self.host,
-                workflow,
-                self._unrecorded,
-                inactivity_timeout=inactivity_timeout,
-                abort_timeout=abort_timeout,
-            )
-            for workflow in self.host.workflows.values()
-        ]
+        self._pulse = Pulse()
+        keeping = Keeping(self._unrecorded, self._pulse.steady, inactivity_timeout, abort_timeout)
+        services = [service(self.host, workflow, keeping) for workflow in self.host.workflows.values()]
         self._answer: Any = restate.app(services)
         self._calls: set[asyncio.Task[Any]] = set()
         self._is_stopped: bool = False
@@ -108,6 +134,7 @@ class RestateWorker(WorkerBase):
         serving = asyncio.create_task(_serve(self._app, bound, leave))
         registering = asyncio.create_task(self._register(self._advertise or _url_of(bound)))
         stopping = asyncio.create_task(self._stop.wait())
+        beating = asyncio.create_task(self._pulse.beat())
         try:
             await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
@@ -116,9 +143,19 @@ class RestateWorker(WorkerBase):
             self._loop = None
             registering.cancel()
             stopping.cancel()
+            beating.cancel()
             await self._hang_up()
             leave.set()
             await serving
+
+    def run(self) -> None:
+        """Carry on runs in this thread, until `stop` is called."""
+        asyncio.run(self._serve_with_threads())
+
+    async def _serve_with_threads(self) -> None:
+        # A step that waits for a thread would be begun by a worker that was frozen before it hears of others.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+        await self.serve()
 
     def stop(self) -> None:
         """Have `serve` come to its end; it may be called from any thread, and by the handler of a signal."""
@@ -186,6 +223,8 @@ class RestateWorker(WorkerBase):
             log.warning("%s runs go on with %s, which this worker does not have", row["runs"], told)
 
 
+_GAP = 1.0  # seconds without a beat, after which others may have what we had
+_THREADS = 256  # begun when they are needed; a connection of the server brings 100 calls at most
 _CONFIRMING_LOOKS, _LOOK = 100, 0.02
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0  # seconds
 _LEAVING = 0.5  # seconds; what is open then are calls that another worker takes over
