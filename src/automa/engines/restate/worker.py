@@ -224,7 +224,8 @@ class RestateWorker(WorkerBase):
 
 
 _GAP = 1.0  # seconds without a beat, after which others may have what we had
-_THREADS = 256  # begun when they are needed; a connection of the server brings 100 calls at most
+_THREADS = 256  # begun when they are needed
+_CALLS = 8  # for one connection of the server: it opens others for more, which other workers here may get
 _CONFIRMING_LOOKS, _LOOK = 100, 0.02
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0  # seconds
 _LEAVING = 0.5  # seconds; what is open then are calls that another worker takes over
@@ -267,4 +268,5 @@ async def _serve(app: Any, bound: socket.socket, leave: asyncio.Event) -> None:
     config.graceful_timeout = _LEAVING
     config.keep_alive_max_requests = 2**31  # a connection is for all runs, and for as long as it holds
     config.backlog = _BACKLOG
+    config.h2_max_concurrent_streams = _CALLS
     await serve(app, config, shutdown_trigger=leave.wait)
