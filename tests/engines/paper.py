@@ -43,6 +43,7 @@ class Paper:
         self.recorded = {}
         self.calls = 0
         self.waits = []
+        self.protected = []
         self.signals = Signals()
 
     def start(self, state=None, run_id="r1", deadline=None):
@@ -73,6 +74,7 @@ class Paper:
                 return stop.value
             if isinstance(command, Wait):
                 self.waits.append(command.seconds)
+                self.protected.append(command.is_protected)
                 await asyncio.sleep(0)
                 answer = None
             elif isinstance(command, Branches):

@@ -180,6 +180,11 @@ class Part:
             for branch in self._branches:
                 branch.give_up(reason)
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it is given up: another branch has failed."""
+        return self._given_up is not None
+
     def join(self, ends: Iterable[tuple[str, Iterable[Entry], str]]) -> None:
         """Take over what has come of branches: of each its path, what it has added, and how it has ended."""
         for path, entries, end in ends:

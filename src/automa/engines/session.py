@@ -107,6 +107,8 @@ class Segment(NamedTuple):
             found["branching"] = [list(self.branching.paths), *self.branching[1:]]
         if self.end is not None:
             found["end"] = self.end
+        if self.is_protected:
+            found["protected"] = True
         return found
 
     @classmethod
