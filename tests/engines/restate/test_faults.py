@@ -101,7 +101,7 @@ def test_a_frozen_worker_is_replaced_and_awakes(fleet, own_engine):
         frozen.send_signal(signal.SIGCONT)
     more = submit(own_engine, SAGAS // 3, prefix="later")
     outcomes(own_engine, more)
-    fleet.check("a worker frozen and awakened", refused | more, may_repeat={frozen.pid})
+    fleet.check("a worker frozen and awakened", refused | more, may_repeat={frozen.pid}, frozen=frozen.pid)
 
 
 def test_a_new_version_is_rolled_out(fleet, own_server, own_engine):
