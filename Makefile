@@ -49,3 +49,4 @@ bench:
 	$(BIN)/python bench/memory.py --write bench/RESULTS.md
 	$(BIN)/python bench/durable.py --write bench/DURABLE.md
 	$(BIN)/python bench/explorer.py --write bench/EXPLORER.md
+	$(BIN)/python bench/fleet.py --write bench/FLEET.md

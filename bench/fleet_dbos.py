@@ -1,16 +1,13 @@
 """Sagas of three steps that do nothing, on the engine on DBOS, beside a bare workflow of DBOS with three.
 
-    python bench/fleet_dbos.py postgresql://user@host:port/database
-
 Both are measured in the same run, in turn, with one worker process each, the same queue settings and the same
 number of clients, once with steps that are async functions and once with steps in threads. A client begins a
 run, waits for its end, and begins the next one. The median of the rounds counts. The workers are this file
-too: ``--worker automa`` and ``--worker bare``.
+too.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import signal
@@ -128,7 +125,7 @@ def serve_bare(url: str) -> None:
 @contextlib.contextmanager
 def worker(kind: str, url: str) -> Iterator[None]:
     """Have a worker process of a kind."""
-    process = subprocess.Popen([sys.executable, __file__, url, "--worker", kind])
+    process = subprocess.Popen([sys.executable, __file__, kind, url])
     try:
         yield
     finally:
@@ -155,8 +152,13 @@ def rate(run: Callable[[], object], clients: int, seconds: float) -> float:
     return sum(counts) / (time.perf_counter() - start)
 
 
-def measure(url: str, steps: str) -> list[tuple[int, float, float]]:
-    """Return, for each number of clients, the sagas and the bare workflows a second."""
+def measure(url: str) -> dict[str, list[tuple[int, float, float]]]:
+    """Return, for each kind of steps and number of clients, the sagas and the bare workflows a second."""
+    DBOS.migrate(url)
+    return {steps: _measured(url, steps) for steps in STEPS}
+
+
+def _measured(url: str, steps: str) -> list[tuple[int, float, float]]:
     runs = {"automa": automa_runs(url, steps), "bare": bare_runs(url, steps)}
     rates: dict[tuple[str, int], list[float]] = {}
     for _ in range(ROUNDS):
@@ -169,21 +171,5 @@ def measure(url: str, steps: str) -> list[tuple[int, float, float]]:
     return [(clients, found["automa", clients], found["bare", clients]) for clients in CLIENTS]
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("--worker", choices=["automa", "bare"])
-    given = parser.parse_args()
-    if given.worker is not None:
-        {"automa": serve_automa, "bare": serve_bare}[given.worker](given.url)
-        return
-    DBOS.migrate(given.url)
-    print("| steps | clients | sagas/s | bare DBOS workflows/s | ratio |\n|---|---|---|---|---|")
-    for steps in STEPS:
-        for clients, ours, bare in measure(given.url, steps):
-            print(f"| {steps} | {clients} | {ours:.1f} | {bare:.1f} | {ours / bare:.2f} |")
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # a worker
+    {"automa": serve_automa, "bare": serve_bare}[sys.argv[1]](sys.argv[2])

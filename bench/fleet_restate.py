@@ -1,11 +1,13 @@
-"""Sagas a second through a Restate server, beside a workflow of three steps that is written for it by hand.
+"""Sagas of three steps that do nothing, through a Restate server, beside a workflow written for it by hand.
 
-The server is the one of the tests; each side has one worker process, and the same clients call both in turn.
+Each side has one worker process, and the same clients call both in turn: each begins a run at the server,
+waits for its end, and begins the next one. The median of the rounds counts. The workers are this file too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import statistics
 import subprocess
 import sys
 import time
@@ -26,30 +28,39 @@ from automa.workflow import begun_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STEPS = ("reserve", "charge", "ship")
+CLIENTS = (1, 8, 32)
+ROUNDS = 3
+SECONDS = 4.0
 BARE = "bare"
 
 
 def nothing() -> str:
-    """Do nothing, and say so."""
+    """Do what a step of the benchmark does."""
     return "done"
 
 
-def saga() -> Workflow:
-    """Return the saga: three steps with undos, which do nothing."""
-    return Workflow("noop", [Step(id, run=nothing, undo=nothing) for id in STEPS], version="1")
+async def nothing_async() -> str:
+    """Do the same on the event loop."""
+    return "done"
 
 
-def bare() -> restate.Workflow:
+STEPS: dict[str, Callable[[], Any]] = {"async": nothing_async, "threads": nothing}
+
+
+def saga(steps: str) -> Workflow:
+    """Return the saga that is measured: three steps with undos."""
+    do = STEPS[steps]
+    return Workflow(f"noop-{steps}", [Step(each, run=do, undo=do) for each in "abc"], version="1")
+
+
+def bare(steps: str) -> restate.Workflow:
     """Return the same, as one writes it for the server: three steps, and no undo."""
-    service = restate.Workflow(BARE)
-
-    async def step() -> str:  # one that were not would be called in a thread
-        return nothing()
+    service = restate.Workflow(f"{BARE}-{steps}")
+    do = STEPS[steps]
 
     async def run(context: restate.WorkflowContext, argument: dict[str, Any]) -> dict[str, str]:
         del argument
-        return {id: await context.run_typed(id, step) for id in STEPS}
+        return {each: await context.run_typed(each, do) for each in "abc"}
 
     service.main("run")(run)
     return service
@@ -61,15 +72,15 @@ def work(which: str, url: str, listen: str) -> None:
         config = Config()
         config.bind = [listen]
         config.accesslog = config.errorlog = None
-        asyncio.run(serve(restate.app([bare()]), config))  # type: ignore[arg-type]  # they do not name it alike
+        asyncio.run(serve(restate.app([bare(each) for each in STEPS]), config))
     else:
-        RestateEngine(url).worker(saga(), listen=listen).run()
+        RestateEngine(url).worker([saga(each) for each in STEPS], listen=listen).run()
 
 
-async def rate(ingress: str, service: str, clients: int, seconds: float) -> float:
+async def rate(ingress: str, service: str, steps: str, clients: int, seconds: float) -> float:
     """Return how many runs of a service have ended a second, asked for by so many clients at once."""
     count, until = 0, time.monotonic() + seconds
-    workflow = saga()
+    workflow = saga(steps)
 
     async def client(http: httpx.AsyncClient) -> None:
         nonlocal count
@@ -86,47 +97,45 @@ async def rate(ingress: str, service: str, clients: int, seconds: float) -> floa
         return count / (time.monotonic() - began)
 
 
-def measured(
-    server: Any,
-    free_ports: Callable[[int], list[int]],
-    *,
-    clients: tuple[int, ...],
-    seconds: float,
-    rounds: int,
-) -> dict[int, tuple[float, float]]:
-    """Return the sagas a second of the bare workflow and of ours, by clients: the medians of the rounds.
+def measure(server: Any, ports: list[int]) -> dict[str, list[tuple[int, float, float]]]:
+    """Return, for each kind of steps and number of clients, the sagas and the bare workflows a second.
 
     Args:
-        server: A server that runs.
-        free_ports: Returns ports that are free.
-        clients: How many there are at once.
-        seconds: How long each is measured.
-        rounds: How often.
+        server: A server that runs, with ``url``, and the ports ``admin`` and ``ingress``.
+        ports: Two ports that are free.
     """
-    ports = free_ports(2)
-    sides = {
-        which: subprocess.Popen([sys.executable, __file__, which, server.url, f"127.0.0.1:{port}"])
+    sides = [
+        subprocess.Popen([sys.executable, __file__, which, server.url, f"127.0.0.1:{port}"])
         for which, port in zip((BARE, "automa"), ports, strict=True)
-    }
+    ]
     admin, ingress = f"http://127.0.0.1:{server.admin}", f"http://127.0.0.1:{server.ingress}"
-    services = {BARE: BARE, "automa": service_of("noop", "1")}
     try:
-        _register(admin, f"http://127.0.0.1:{ports[0]}", set(services.values()))
-        found: dict[int, tuple[float, float]] = {}
-        for count in clients:
-            rates: dict[str, list[float]] = {which: [] for which in services}
-            for number in range(rounds + 1):
-                for which, service in services.items():
-                    each = asyncio.run(rate(ingress, service, count, seconds if number else 0.5))
-                    rates[which] += [each] if number else []  # the first one warms up
-            bare_rates, ours = sorted(rates[BARE]), sorted(rates["automa"])
-            found[count] = (bare_rates[rounds // 2], ours[rounds // 2])
-        return found
+        services = {
+            each: {BARE: f"{BARE}-{each}", "automa": service_of(f"noop-{each}", "1")} for each in STEPS
+        }
+        _register(
+            admin,
+            f"http://127.0.0.1:{ports[0]}",
+            {name for each in services.values() for name in each.values()},
+        )
+        return {steps: _measured(ingress, steps, names) for steps, names in services.items()}
     finally:
-        for side in sides.values():
-            side.terminate()
+        for side in sides:
             side.kill()
             side.wait()
+
+
+def _measured(ingress: str, steps: str, services: dict[str, str]) -> list[tuple[int, float, float]]:
+    found = []
+    for clients in CLIENTS:
+        rates: dict[str, list[float]] = {which: [] for which in services}
+        for number in range(ROUNDS + 1):
+            for which, service in services.items():
+                seconds = SECONDS if number else 0.5  # the first round warms up
+                each = asyncio.run(rate(ingress, service, steps, clients, seconds))
+                rates[which] += [each] if number else []
+        found.append((clients, statistics.median(rates["automa"]), statistics.median(rates[BARE])))
+    return found
 
 
 def _register(admin: str, uri: str, services: set[str]) -> None:
@@ -141,28 +150,5 @@ def _register(admin: str, uri: str, services: set[str]) -> None:
     raise TimeoutError("the workers are not registered")
 
 
-def main() -> None:
-    """Measure, and print."""
-    import tempfile
-    from pathlib import Path
-
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.engines.restate_server import RestateServer, binary, free_ports
-
-    program, why = binary()
-    if program is None:
-        raise SystemExit(why)
-    with tempfile.TemporaryDirectory() as folder:
-        server = RestateServer(program, folder)
-        server.start()
-        try:
-            found = measured(server, free_ports, clients=(1, 8, 32), seconds=4, rounds=3)
-        finally:
-            server.stop()
-    print("| clients | bare, sagas/s | automa, sagas/s | share |\n|---:|---:|---:|---:|")
-    for count, (one, other) in found.items():
-        print(f"| {count} | {one:.0f} | {other:.0f} | {other / one:.0%} |")
-
-
 if __name__ == "__main__":
-    work(*sys.argv[1:]) if len(sys.argv) > 1 else main()
+    work(*sys.argv[1:])
