@@ -277,7 +277,7 @@ def version_of_entries(entries: Sequence[Entry]) -> str:
 _FIRST_GLANCE, _LAST_GLANCE = 0.02, 1.0  # seconds between two looks at a run that is waited for
 
 
-_MOST_THREADS = 64
+_MOST_THREADS = 256  # begun when they are needed: a step that waited for one would be begun late
 
 
 class WorkerBase(abc.ABC):

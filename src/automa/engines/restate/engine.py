@@ -52,15 +52,13 @@ class RestateEngine(EngineBase):
     def begin_turn(self, name: Name, entries: Sequence[Entry]) -> None:
         """Begin a turn of a run, durably."""
         target = target_of(name)
-        registered = [
-            each for each in self._server.services() if each.startswith(prefix_of(name.workflow_id))
-        ]
+        registered = self._registered(target.service, prefix_of(name.workflow_id))
         if target.service not in registered:
             versions = ", ".join(sorted(repr(name_of(Target(each, "")).version) for each in registered))
             raise EngineError(
                 f"no worker has registered workflow {name.workflow_id!r}, version {name.version!r}, at "
                 f"{self._server.admin_url}{f' (only {versions})' if versions else ''}: start one with "
-                "engine.worker(workflow).run()"
+                "engine.worker(workflow).run(), or with  automa worker FILE --engine URL"
             )
         # The server refuses a key that is there already: of this version. A run of another one has it too.
         others = (Target(each, target.key) for each in registered if each != target.service)

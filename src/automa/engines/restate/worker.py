@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import restate
@@ -148,15 +147,6 @@ class RestateWorker(WorkerBase):
             leave.set()
             await serving
 
-    def run(self) -> None:
-        """Carry on runs in this thread, until `stop` is called."""
-        asyncio.run(self._serve_with_threads())
-
-    async def _serve_with_threads(self) -> None:
-        # A step that waits for a thread would be begun by a worker that was frozen before it hears of others.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
-        await self.serve()
-
     def stop(self) -> None:
         """Have `serve` come to its end; it may be called from any thread, and by the handler of a signal."""
         self._is_stopped = True
@@ -224,7 +214,6 @@ class RestateWorker(WorkerBase):
 
 
 _GAP = 1.0  # seconds without a beat, after which others may have what we had
-_THREADS = 256  # begun when they are needed
 _CALLS = 8  # for one connection of the server: it opens others for more, which other workers here may get
 _CONFIRMING_LOOKS, _LOOK = 100, 0.02
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0  # seconds
