@@ -76,8 +76,8 @@ class Carrier:
         part = await self._new_part(own, version, json.loads(entries), None)
         way = _Way(part, own, own, version, (), asyncio.Event())
         with self._carrying(way):
-            async with self._notices.heard({own: part.signals.cancel}):
-                end = await self._carried(way)
+            with self._notices.heard({own: part.signals.cancel}) as heard:
+                end = await self._carried(way, heard)
             if part.signals.cancelled is not None:
                 await self._notices.remove(own)
         return end
@@ -100,8 +100,9 @@ class Carrier:
             way.turned.set()
 
         with self._carrying(way):
-            async with self._notices.heard({turn: part.signals.cancel, **dict.fromkeys(forks, give_up)}):
-                end = await self._carried(way)
+            told = {turn: part.signals.cancel, **dict.fromkeys(forks, give_up)}
+            with self._notices.heard(told) as heard:
+                end = await self._carried(way, heard)
             if cancels and end == BAD:
                 await self._notices.post(fork, f"given up, since {path} has failed")
         return json.dumps([part.added, end])
@@ -149,7 +150,7 @@ class Carrier:
             if self._parts.get(way.own) is way.part:  # one that was let go may have been taken again
                 del self._parts[way.own]
 
-    async def _carried(self, way: _Way) -> str:
+    async def _carried(self, way: _Way, heard: asyncio.Future[None]) -> str:
         walk = carry(way.part)
         forks = itertools.count()
         answer: Any = None
@@ -161,7 +162,7 @@ class Carrier:
                 end: str = stop.value
                 return end
             if isinstance(command, Step):
-                answer = json.loads(await self._recorded(command))
+                answer = json.loads(await self._recorded(command, heard))
                 until = answer.get("until", until)
             elif isinstance(command, Wait):
                 await self._waited(way, until, command)
@@ -169,20 +170,21 @@ class Carrier:
             else:
                 answer = await self._branched(way, command, f"{way.own}#{next(forks)}")
 
-    async def _recorded(self, step: Step) -> str:
+    async def _recorded(self, step: Step, heard: asyncio.Future[None]) -> str:
         """Have one step of DBOS carry on a part; return once that is recorded."""
         recorded = asyncio.get_running_loop().create_future()
         try:
-            return await DBOS.run_step_async({"name": step.name}, self._lived, step.part, recorded)
+            return await DBOS.run_step_async({"name": step.name}, self._lived, step.part, heard, recorded)
         finally:
             recorded.set_result(None)
 
-    async def _lived(self, part: Part, recorded: asyncio.Future[None]) -> str:
+    async def _lived(self, part: Part, heard: asyncio.Future[None], recorded: asyncio.Future[None]) -> str:
         """Carry on a part: what one step of DBOS does.
 
         Its answer is text, and ASCII: so there is nothing in it that Postgres would refuse. A wait has its
         end recorded with it, so that it does not begin anew with each worker that takes it.
         """
+        await asyncio.shield(heard)  # what the run was told before is heard first
         await self._keeper.permit()
         found = await part.advance()
         self._unrecorded.add(recorded)

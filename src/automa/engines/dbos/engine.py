@@ -97,7 +97,8 @@ class DbosEngine(EngineBase):
                 )
             except error.DBOSWorkflowIDInUseError:
                 # It may be this very call that has begun it, where the connection was lost before its answer.
-                if _given(client, turn) != given:
+                (found,) = client.list_workflows(workflow_ids=[turn], load_output=False)
+                if _given(found) != given:
                     raise RunExistsError(_exists(name)) from None
 
         self._database.ask(call)
@@ -111,10 +112,9 @@ class DbosEngine(EngineBase):
         """
 
         def call(client: DBOSClient) -> Turn:
-            turn = _last(
-                client, workflow_id, run_id
-            )  # before its steps: so those of one that has ended are all
-            version, text = _given(client, turn.workflow_id)
+            # Before its steps: so those of one that has ended are all.
+            turn = _last(client, workflow_id, run_id, load_input=True)
+            version, text = _given(turn)
             entries = [*json.loads(text), *_added(client, turn.workflow_id)]
             return Turn(turn_name(turn.workflow_id, version), entries, _end_of(turn))
 
@@ -128,7 +128,8 @@ class DbosEngine(EngineBase):
             RunNotFoundError: Where there is no such run.
             EngineError: Where the engine cannot be used.
         """
-        turn = self._database.ask(lambda client: _last(client, workflow_id, run_id)).workflow_id
+        found = self._database.ask(lambda client: _last(client, workflow_id, run_id, load_input=False))
+        turn = found.workflow_id
         if not self._waiting.wait(turn, timeout):
             raise TimeoutError(f"run {run_id!r} goes on still, after {timeout:g} s")
         return self.last_turn(workflow_id, run_id)
@@ -210,13 +211,14 @@ def _exists(name: Name) -> str:
     )
 
 
-def _last(client: DBOSClient, workflow_id: str, run_id: str) -> WorkflowStatus:
-    """Return the last turn of a run: without what it was given, and what it has added."""
+def _last(client: DBOSClient, workflow_id: str, run_id: str, *, load_input: bool) -> WorkflowStatus:
+    """Return the last turn of a run; what it was given only where that is asked for."""
     last: WorkflowStatus | None = None
     number = 0
     while True:
         ids = [turn_id(workflow_id, run_id, each) for each in range(number, number + _TURNS)]
-        found = {each.workflow_id: each for each in client.list_workflows(workflow_ids=ids, load_input=False)}
+        listed = client.list_workflows(workflow_ids=ids, load_input=load_input)
+        found = {each.workflow_id: each for each in listed}
         for each in ids:
             last = found.get(each, last)
         if ids[-1] not in found:
@@ -227,11 +229,10 @@ def _last(client: DBOSClient, workflow_id: str, run_id: str) -> WorkflowStatus:
     return last
 
 
-def _given(client: DBOSClient, turn: str) -> tuple[str, str]:
+def _given(turn: WorkflowStatus) -> tuple[str, str]:
     """Return what a turn was given: the version of the workflow, and the history as JSON."""
-    (found,) = client.list_workflows(workflow_ids=[turn], load_output=False)
-    assert found.input is not None  # noqa: S101  # it was asked for
-    version, entries = found.input["args"]
+    assert turn.input is not None  # noqa: S101  # it was asked for
+    version, entries = turn.input["args"]
     return version, entries
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from automa.engines.dbos.database import Database
 
@@ -22,7 +22,7 @@ POST = "INSERT INTO automa.notices (target, note) VALUES (%s, %s) ON CONFLICT (t
 _REMOVE = b"DELETE FROM automa.notices WHERE target = %s"
 _READ = b"SELECT target, note FROM automa.notices WHERE target = ANY(%s)"
 _EVERY = 0.2  # seconds between two looks
-_APART = 0.008  # seconds between two looks at least: runs that are taken together share one
+_APART = 0.03  # seconds between two looks at least: runs that are taken together share one
 _PAUSE = 0.5  # seconds before a database that is away is asked again
 
 
@@ -40,17 +40,16 @@ class Notices:
         self._wake = asyncio.Event()
         self._connection: psycopg.AsyncConnection[Any] | None = None
 
-    @contextlib.asynccontextmanager
-    async def heard(self, targets: Mapping[str, Callable[[str], object]]) -> AsyncIterator[None]:
-        """Have functions called with the notices to targets; what was told before is heard first."""
+    @contextlib.contextmanager
+    def heard(self, targets: Mapping[str, Callable[[str], object]]) -> Iterator[asyncio.Future[None]]:
+        """Have functions called with the notices to targets; give what is done once those there are are heard."""
         for target, hear in targets.items():
             self._heard_by.setdefault(target, []).append(hear)
         read = asyncio.get_running_loop().create_future()
         self._unread.append(read)
         self._wake.set()
         try:
-            await read
-            yield
+            yield read
         finally:
             for target, hear in targets.items():
                 self._heard_by[target].remove(hear)
