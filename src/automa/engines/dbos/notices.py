@@ -42,7 +42,7 @@ class Notices:
 
     @contextlib.contextmanager
     def heard(self, targets: Mapping[str, Callable[[str], object]]) -> Iterator[asyncio.Future[None]]:
-        """Have functions called with the notices to targets; give what is done once the first look is over."""
+        """Have functions called with the notices to targets; give what is done once a first look is over."""
         for target, hear in targets.items():
             self._heard_by.setdefault(target, []).append(hear)
         read = asyncio.get_running_loop().create_future()
