@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from automa import AutomaError, JournalError, Step, StoreError, Workflow
+from automa import AutomaError, JournalError, Step, StoreError, Workflow, WorkflowDefinitionError
 from automa.stores import FileStore, MemoryStore, SqliteStore
 
 KINDS = ("memory", "file", "sqlite")
@@ -281,3 +281,38 @@ def test_the_journal_of_another_run_is_not_taken_for_this_one(kind, opened, tmp_
     with contextlib.suppress(JournalError):
         Workflow("w", steps(ran, *BEFORE)).resume("s", store, missing="error")
     assert ran in ([], ["b"])
+
+
+@pytest.mark.guarantee("G6")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("began", "goes_on"), [("1", "2"), ("1", None), (None, "1")])
+def test_a_run_of_another_version_is_refused(opened, kind, began, goes_on):
+    """A run is carried on by the version with which it began; any other is refused, named or not, and nothing runs."""
+    ran, store = [], opened(kind)
+    with pytest.raises(KeyboardInterrupt):
+        Workflow("w", steps(ran, "a", "b", failing=["b"]), version=began).start(run_id="r1", store=store)
+    told = rf"the version was {began or 'not named'}, and is {goes_on or 'not named'}"
+    with pytest.raises(JournalError, match=told):
+        Workflow("w", steps(ran, "a", "b"), version=goes_on).resume("r1", store)
+    assert ran == ["a", "b"]
+    assert Workflow("w", steps(ran, "a", "b"), version=began).resume("r1", store).outcome == "succeeded"
+
+
+def test_a_workflow_that_names_no_version_has_one_by_its_steps():
+    """Steps, order, nesting and modes make a version; what the steps do does not."""
+    first = Workflow("w", steps([], *BEFORE))
+    assert first.version == Workflow("w", steps([], *BEFORE)).version
+    others = [
+        Workflow("w", steps([], "a", "b")),
+        Workflow("w", steps([], "b", ["n", "x", "y"], "a")),
+        Workflow("w", steps([], *BEFORE), mode="stop"),
+        Workflow("w", steps([], *BEFORE), snapshots=False),
+    ]
+    assert len({first.version, *(each.version for each in others)}) == 5
+
+
+@pytest.mark.parametrize("version", ["", "-1", "a b", "ü", 7, "x" * 65])
+def test_what_names_no_version_is_refused(version):
+    """A version is a short word, since it becomes part of names on engines."""
+    with pytest.raises(WorkflowDefinitionError, match="is no version"):
+        Workflow("w", version=version)
