@@ -162,5 +162,6 @@ def test_a_node_of_a_cluster_is_killed(program, tmp_path):
         fleet.check("a node of three killed", refused, may_repeat=everyone)
     finally:
         fleet.stop()
+        engine.close()
         for node in nodes:
             node.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import signal
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -125,9 +125,7 @@ class RestateWorker(WorkerBase):
         loop = self._loop = asyncio.get_running_loop()
         if self._is_stopped:
             self._stop.set()
-        # The SDK takes SIGTERM for itself, and does not stop a worker by it.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
-            install_shutdown_hook(loop, self.stop)
+        self._keep_sigterm(loop)
         bound = _bound(self._listen)
         leave = asyncio.Event()
         serving = asyncio.create_task(_serve(self._app, bound, leave))
@@ -154,12 +152,24 @@ class RestateWorker(WorkerBase):
         if loop is not None:
             loop.call_soon_threadsafe(self._stop.set)
 
+    def _keep_sigterm(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Keep SIGTERM from the SDK, which closes calls that are at work; stop by it, unless the owner does."""
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            install_shutdown_hook(loop, lambda: None)  # it takes the signal once for a loop: now it has
+        except (NotImplementedError, RuntimeError, ValueError):  # not the main thread
+            return
+        if before is signal.SIG_DFL:
+            loop.add_signal_handler(signal.SIGTERM, self.stop)
+        else:
+            loop.remove_signal_handler(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, before)
+
     async def _wind_up(self) -> None:
         """Let steps at work end, and the server record that."""
         await self.host.close(self._grace)
-        for _ in range(_CONFIRMING_LOOKS):
-            if not self._unrecorded:
-                break
+        until = time.monotonic() + self._grace
+        while self._unrecorded and time.monotonic() < until:  # noqa: ASYNC110  # calls note it in many places
             await asyncio.sleep(_LOOK)
 
     async def _hang_up(self) -> None:
@@ -215,7 +225,7 @@ class RestateWorker(WorkerBase):
 
 _GAP = 1.0  # seconds without a beat, after which others may have what we had
 _CALLS = 8  # for one connection of the server: it opens others for more, which other workers here may get
-_CONFIRMING_LOOKS, _LOOK = 100, 0.02
+_LOOK = 0.02  # seconds between two looks at what is open still
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0  # seconds
 _LEAVING = 0.5  # seconds; what is open then are calls that another worker takes over
 _BACKLOG = 128
