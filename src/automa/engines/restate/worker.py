@@ -153,7 +153,7 @@ class RestateWorker(WorkerBase):
             loop.call_soon_threadsafe(self._stop.set)
 
     def _keep_sigterm(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Keep SIGTERM from the SDK, which closes calls that are at work; stop by it, unless the owner does."""
+        """Keep SIGTERM from the SDK, which closes calls that are at work; stop by it, or let the owner."""
         before = signal.getsignal(signal.SIGTERM)
         try:
             install_shutdown_hook(loop, lambda: None)  # it takes the signal once for a loop: now it has
