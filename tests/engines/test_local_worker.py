@@ -11,7 +11,7 @@ import pytest
 from automa import Outcome, Parallel, Retry, Step, Workflow
 from automa.engines import LocalEngine
 from automa.errors import StoreError
-from automa.stores import MemoryStore
+from automa.stores import FileStore, MemoryStore
 from tests.durable.scenarios import told
 
 SECONDS = 30.0
@@ -281,3 +281,26 @@ def test_a_worker_whose_task_is_cancelled_lets_its_steps_end():
     asyncio.run(serve())
     assert [each.step_id for each in handle.report().step_reports] == ["a"]
     assert lines == ["run a", "ran a"]
+
+
+def test_several_may_cancel_a_run_at_once(tmp_path):
+    """Whoever asks for the same cancellation at the same moment is heard, and one of the notes is kept."""
+    for number in range(30):
+        store, together, raised = FileStore(tmp_path / str(number)), threading.Barrier(6), []
+
+        def ask(note, store=store, together=together, raised=raised):
+            together.wait()
+            try:
+                store.ask_cancel("w", "r", note)
+            except StoreError as error:
+                raised.append(error)
+
+        notes = ["why " * count for count in range(6)]
+        threads = [threading.Thread(target=ask, args=[note]) for note in notes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert raised == []
+        assert store.asked_cancels()["w", "r"] in notes
+        assert [path.name for path in (store.folder / ".cancels").iterdir()] == ["w-r.cancel"]
