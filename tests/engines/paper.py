@@ -98,7 +98,7 @@ class Paper:
         return json.dumps(found)
 
     async def _branched(self, command):
-        paths, limit, cancels = command.branching
+        paths, limit, cancels, _ = command.branching
         parts = [command.part.branch(path) for path in paths]
         gate = asyncio.Semaphore(limit or len(parts))
 

@@ -288,6 +288,7 @@ class WorkerBase(abc.ABC):
         resources: Live objects for the steps.
         observers: Those who hear of the records of each run.
         writes_ahead: Whether it is to be durable that a step is called before it is.
+        keeps_misfits: Whether a run that does not fit is waited with; see `automa.engines.parts.Host`.
 
     Raises:
         WorkflowDefinitionError: Where two workflows have the same id and version.
@@ -300,8 +301,15 @@ class WorkerBase(abc.ABC):
         resources: Mapping[str, Any] | None,
         observers: Iterable[Observer],
         writes_ahead: bool = False,
+        keeps_misfits: bool = True,
     ) -> None:
-        self.host: Host = Host(workflows, resources=resources, observers=observers, writes_ahead=writes_ahead)
+        self.host: Host = Host(
+            workflows,
+            resources=resources,
+            observers=observers,
+            writes_ahead=writes_ahead,
+            keeps_misfits=keeps_misfits,
+        )
 
     @abc.abstractmethod
     async def serve(self) -> None:

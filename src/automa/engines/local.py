@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automa._core.protocols import Cancellable
@@ -20,7 +21,7 @@ from automa.errors import (
     StoreError,
 )
 from automa.journal.journal import RUNNING
-from automa.runtime.async_driver import writers
+from automa.runtime.async_driver import uncancelled, writers
 from automa.stores.urls import open_store
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class LocalEngine(EngineBase):
         else:
             lease, new = self._take(name, entries)
         try:
+            if (name.workflow_id, name.run_id) in self.store.asked_cancels():  # it was meant for what is over
+                self.store.forget_cancel(name.workflow_id, name.run_id)
             lease.append(new, RUNNING)
         finally:
             lease.release()
@@ -138,7 +141,9 @@ class LocalWorker(WorkerBase):
         resources: Mapping[str, Any] | None,
         observers: Iterable[Observer],
     ) -> None:
-        super().__init__(workflows, resources=resources, observers=observers, writes_ahead=True)
+        super().__init__(
+            workflows, resources=resources, observers=observers, writes_ahead=True, keeps_misfits=False
+        )
         self._store = store
         self._carried: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._signals: dict[tuple[str, str], Signals] = {}
@@ -149,23 +154,27 @@ class LocalWorker(WorkerBase):
     async def serve(self) -> None:
         """Carry on runs on the running event loop, until `stop` is called; steps at work then end first."""
         self._loop = asyncio.get_running_loop()
+        try:
+            await self._looked_around()
+        finally:  # also where this task is cancelled
+            await self.host.close(_GRACE)
+            tasks = list(self._carried.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _looked_around(self) -> None:
+        """Take runs that wait for a worker, until `stop` is called."""
         pause = _SHORTEST_PAUSE
         while not self._stopped.is_set():
             try:
-                has_found = await self._in_thread(self._looks)
+                has_begun = self._begin(*await self._in_thread(self._looks))
             except StoreError as error:
                 log.error("the store cannot be read, and is tried again: %s", error)
-                has_found = []
-            for info in has_found:
-                self._begin(info)
-            pause = _SHORTEST_PAUSE if has_found else min(1.5 * pause, _LONGEST_PAUSE)
+                has_begun = False
+            pause = _SHORTEST_PAUSE if has_begun else min(1.5 * pause, _LONGEST_PAUSE)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), pause)
-        await self.host.close(_GRACE)
-        tasks = list(self._carried.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def stop(self) -> None:
         """Have `serve` come to its end."""
@@ -175,25 +184,29 @@ class LocalWorker(WorkerBase):
             with contextlib.suppress(RuntimeError):  # it has ended already
                 self._loop.call_soon_threadsafe(self._stopped.set)
 
-    def _looks(self) -> list[RunInfo]:
-        """Pass on cancellations; return the runs that wait for a worker."""
-        for key, note in self._store.asked_cancels().items():
-            signals = self._signals.get(key)
-            if signals is not None:
-                signals.cancel(note)
+    def _looks(self) -> tuple[dict[tuple[str, str], str], list[RunInfo]]:
+        """Return which runs are to be cancelled, and those that wait for a worker, the oldest first."""
+        asked = self._store.asked_cancels()
         ids = {workflow_id for workflow_id, _ in self.host.workflows}
         found = [info for status in GOING_ON for info in self._store.runs(status=status)]
         free = [info for info in found if not info.is_owned and info.workflow_id in ids]
-        return sorted(free, key=lambda info: info.created)[: _MOST_RUNS - len(self._carried)]
+        return asked, sorted(free, key=lambda info: info.created)
 
-    def _begin(self, info: RunInfo) -> None:
-        """Take a run that waits, and carry it on in a task."""
-        key = (info.workflow_id, info.run_id)
-        loop = asyncio.get_running_loop()
-        if key in self._carried or self._left.get(key, 0.0) > loop.time():
-            return
-        task = self._carried[key] = asyncio.ensure_future(self._taken(*key))
-        task.add_done_callback(lambda _: self._carried.pop(key))
+    def _begin(self, asked: Mapping[tuple[str, str], str], free: Iterable[RunInfo]) -> bool:
+        """Pass on cancellations; carry on runs that wait, each in a task; return whether there were any."""
+        for key in asked.keys() & self._signals.keys():
+            self._signals[key].cancel(asked[key])
+        now = asyncio.get_running_loop().time()
+        keys = [(info.workflow_id, info.run_id) for info in free]
+        new = [key for key in keys if key not in self._carried and self._left.get(key, 0.0) <= now]
+        new = new[: max(0, _MOST_RUNS - len(self._carried))]
+        for key in new:
+            task = self._carried[key] = asyncio.ensure_future(self._taken(*key))
+            task.add_done_callback(functools.partial(self._let_go, key))
+        return bool(new)
+
+    def _let_go(self, key: tuple[str, str], _task: asyncio.Task[None]) -> None:
+        del self._carried[key]
 
     async def _taken(self, workflow_id: str, run_id: str) -> None:
         """Take a run and carry it to its end; what goes wrong is told, and tried again later."""
@@ -202,7 +215,7 @@ class LocalWorker(WorkerBase):
             lease = await self._in_thread(self._store.take, workflow_id, run_id)
         except (RunOwnedError, RunNotFoundError):  # another worker was quicker
             return
-        except AutomaError as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, others may fare better
             self._leave(key, error)
             return
         signals = self._signals[key] = Signals()
@@ -215,7 +228,7 @@ class LocalWorker(WorkerBase):
                 return
             await self._carried_to_end(lease, Part(self.host, workflow, entries, signals=signals))
             await self._in_thread(self._store.forget_cancel, workflow_id, run_id)
-        except AutomaError as error:
+        except Exception as error:  # noqa: BLE001  # as above
             self._leave(key, error)
         finally:
             del self._signals[key]
@@ -224,7 +237,8 @@ class LocalWorker(WorkerBase):
     def _leave(self, key: tuple[str, str], reason: object) -> None:
         """Leave a run to others for a while, and say so once."""
         if key not in self._left:
-            log.warning("run %s of workflow %s is left to others: %s", key[1], key[0], reason)
+            said = reason if isinstance(reason, AutomaError | str) else repr(reason)
+            log.warning("run %s of workflow %s is left to others: %s", key[1], key[0], said)
         self._left[key] = asyncio.get_running_loop().time() + _REST
 
     async def _carried_to_end(self, lease: Lease, part: Part) -> None:
@@ -247,13 +261,16 @@ class LocalWorker(WorkerBase):
                 if answer["entries"]:
                     await self._in_thread(lease.append, answer["entries"], status)
 
-    async def _waited(self, wait: Wait) -> None:
-        """Wait between two attempts; a cancellation of the run ends that."""
-        cancelled = asyncio.Event()
-        unlisten = wait.part.signals.listen(cancelled.set)
+    @staticmethod
+    async def _waited(wait: Wait) -> None:
+        """Wait between two attempts; what turns the part back ends that, unless it is protected."""
+        if wait.is_protected:
+            await asyncio.sleep(wait.seconds)
+            return
+        unlisten = wait.part.signals.listen(wait.part.turned.set)
         try:
             if wait.part.signals.cancelled is None:
-                await asyncio.wait_for(cancelled.wait(), wait.seconds)
+                await asyncio.wait_for(wait.part.turned.wait(), wait.seconds)
         except TimeoutError:
             pass
         finally:
@@ -261,7 +278,7 @@ class LocalWorker(WorkerBase):
 
     async def _branched(self, lease: Lease, branches: Branches) -> list[tuple[str, list[Entry], str | None]]:
         """Carry branches on side by side, begun in their order; return how they have ended."""
-        paths, limit, cancels = branches.branching
+        paths, limit, cancels, _ = branches.branching
         parts = [branches.part.branch(path) for path in paths]
         gate = asyncio.Semaphore(limit or len(parts))
 
@@ -275,14 +292,26 @@ class LocalWorker(WorkerBase):
 
         tasks = [asyncio.ensure_future(carried(part)) for part in parts]
         try:
-            await asyncio.gather(*tasks)
-        finally:
+            await asyncio.wait(tasks)  # even where one cannot be recorded: others have steps at work
+        except asyncio.CancelledError:
             for task in tasks:
                 task.cancel()
+            await asyncio.wait(tasks)
+            raise
+        for task in tasks:
+            task.result()
         return [(part.path or "", part.added, part.end) for part in parts]
 
-    async def _in_thread(self, function: Callable[..., Value], *args: Any) -> Value:
-        return await asyncio.get_running_loop().run_in_executor(writers(), function, *args)
+    @staticmethod
+    async def _in_thread(function: Callable[..., Value], *args: Any) -> Value:
+        """Have a thread ask the store; a cancellation of the task waits for that: what is written counts."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # a coroutine is carried on by one
+        future = asyncio.get_running_loop().run_in_executor(writers(), functools.partial(function, *args))
+        answer, cancellation = await uncancelled(future)
+        if cancellation is not None:
+            task.cancel()  # where it waits next
+        return answer
 
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between two looks at the store

@@ -30,6 +30,8 @@ class Host:
         observers: Those who hear of the records of each run.
         writes_ahead: Whether it is to be durable that a step is called before it is; else only where the step
             has a ``verify``, which is asked then.
+        keeps_misfits: Whether a run whose history does not fit is waited with, until another worker has it;
+            else that is raised, since as long as this one has it no other one can take it.
 
     Attributes:
         workflows: The workflows, by id and version.
@@ -45,6 +47,7 @@ class Host:
         resources: Mapping[str, Any] | None = None,
         observers: Iterable[Observer] = (),
         writes_ahead: bool = False,
+        keeps_misfits: bool = True,
     ) -> None:
         self.workflows: dict[tuple[str, str], Workflow] = {}
         for workflow in [workflows] if isinstance(workflows, Workflow) else workflows:
@@ -57,6 +60,7 @@ class Host:
         self.resources: dict[str, Any] = dict(resources or {})
         self.observers: tuple[Observer, ...] = tuple(observers)
         self.writes_ahead: bool = writes_ahead
+        self.keeps_misfits: bool = keeps_misfits
         self._at_work: set[asyncio.Future[None]] = set()
         self._is_closing: bool = False
 
@@ -97,6 +101,7 @@ class Part:
         entries: The history so far.
         added: What was added to it since the part began.
         end: How it has ended, or None.
+        turned: Set once it is given up, and by whoever else wants a wait of it to end.
     """
 
     def __init__(
@@ -113,18 +118,23 @@ class Part:
         self._ends: dict[str, str] = {}
         self._given_up: str | None = None
         self._branches: list[Part] = []
+        self._branching: Branching | None = None
         self._late: dict[str, Future[object]] = {}
         self.path: str | None = path
         self.signals: Signals = signals or Signals()
         self.entries: list[Entry] = list(entries)
         self.added: list[Entry] = []
         self.end: str | None = None
+        self.turned: asyncio.Event = asyncio.Event()
 
     async def advance(self) -> dict[str, Any]:
         """Go on to the next answer of a step: what the engine runs as one durable step.
 
         Where the workflow of this worker does not fit the history it waits, and says so: another worker may
         have the one that does.
+
+        Raises:
+            JournalError: There, where the host does not keep such a run.
         """
         session = self._session
         wait = _FIRST_WAIT
@@ -132,6 +142,8 @@ class Part:
             try:
                 session = self._session = self._new_session()
             except JournalError as error:
+                if not self._host.keeps_misfits:
+                    raise
                 log.error("run %s is left to another worker: %s", self.run_id, error)  # noqa: TRY400
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
@@ -151,6 +163,7 @@ class Part:
     def add(self, found: Mapping[str, Any]) -> Segment:
         """Take over what a durable step has returned, in this process or in another."""
         segment = Segment.from_dict(found)
+        self._branching = segment.branching
         self._add(segment.entries)
         session = self._session
         if session is not None and (session.is_spent or segment.end is not None):
@@ -168,6 +181,8 @@ class Part:
         """Return a branch that begins now."""
         part = Part(self._host, self._workflow, self.entries, path, self.signals)
         part._late, part._given_up = self._late, self._given_up  # it is one of its own kind
+        if self._branching is not None and self._branching.given_up is not None:
+            part.give_up(self._branching.given_up)
         self._branches.append(part)
         return part
 
@@ -175,6 +190,7 @@ class Part:
         """Give up this branch: another one has failed."""
         if self._given_up is None:
             self._given_up = reason
+            self.turned.set()
             if self._session is not None:
                 self._session.give_up(reason)
             for branch in self._branches:

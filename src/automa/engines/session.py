@@ -68,11 +68,13 @@ class Branching(NamedTuple):
         paths: Their paths, in the order in which they are begun.
         limit: How many go on at once at most; None where all do.
         cancels: Whether the others are given up when one has failed.
+        given_up: Why they are given up already: one has failed, and its worker died then; else None.
     """
 
     paths: tuple[str, ...]
     limit: int | None
     cancels: bool
+    given_up: str | None = None
 
 
 class Segment(NamedTuple):
@@ -116,8 +118,8 @@ class Segment(NamedTuple):
         """Return the segment that `to_dict` has written."""
         branching = None
         if "branching" in found:
-            paths, limit, cancels = found["branching"]
-            branching = Branching(tuple(paths), limit, cancels)
+            paths, *rest = found["branching"]
+            branching = Branching(tuple(paths), *rest)
         return cls(
             found["entries"],
             found.get("next", ""),
@@ -372,6 +374,7 @@ class Session:
         """Return how the branches of a fork have ended; where some have not, which are to be carried on."""
         ends: list[object] = []
         left: list[str] = []
+        given_up: str | None = None
         for branch in fork.branches:
             if self._ends.get(branch.path) == HALTED:
                 end = replay_dry(branch.walk, Halt(self._held_by(branch.path), Outcome.NEEDS_ATTENTION))
@@ -382,7 +385,9 @@ class Session:
             ends.append(end)
             if end is None:
                 left.append(branch.path)
-        return Branching(tuple(left), fork.limit, fork.cancels) if left else ends
+            elif end is False and fork.cancels:
+                given_up = given_up or f"given up, since {branch.path} has failed"
+        return Branching(tuple(left), fork.limit, fork.cancels, given_up) if left else ends
 
     def _end_of(self, branch: Branch) -> object:
         """Return how a branch has ended, as far as its records tell; None where it has not."""

@@ -54,7 +54,7 @@ async def drive_async(launch: Launch) -> WorkflowReport:
     if isinstance(command, WorkflowReport):
         launch.close()
         return end_of(launch.run, command)
-    command, cancellation = await _uncancelled(_protected(walker.go_to_end(command)))
+    command, cancellation = await uncancelled(_protected(walker.go_to_end(command)))
     if cancellation is not None:
         launch.run.interrupt(cancellation)
     return end_of(launch.run, command)
@@ -155,7 +155,7 @@ class Walker:
             launch.publish(self._run, command.records)
             return None
         future = asyncio.get_running_loop().run_in_executor(writers(), launch.append, command.records)
-        halt, cancellation = await _uncancelled(future)
+        halt, cancellation = await uncancelled(future)
         self._interrupt(cancellation)
         if halt is None:
             launch.publish(self._run, command.records)
@@ -250,7 +250,7 @@ class Walker:
                 self._thread = loop.run_in_executor(None, context.run, call, delivery)
             except RuntimeError as error:  # no thread can be had
                 return Raised(error), None
-            answered = await _uncancelled(self._thread)
+            answered = await uncancelled(self._thread)
             self._thread = None
             return answered
         thread = call_in_thread(delivery)  # the loop's own threads are few, and waited for at its end
@@ -359,7 +359,7 @@ if hasattr(
     os.register_at_fork(after_in_child=writers.cache_clear)
 
 
-async def _uncancelled(future: asyncio.Future[Value]) -> tuple[Value, BaseException | None]:
+async def uncancelled(future: asyncio.Future[Value]) -> tuple[Value, BaseException | None]:
     """Wait for a future to its end; return what it gave, and the cancellation met meanwhile."""
     cancellation = await _wait_for(future, None)
     return future.result(), cancellation

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import stat
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +124,8 @@ class FileStore:
             text = json.dumps([workflow_id, run_id, note])
             fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                self.write(path, text, fd)
+                if not path.exists():  # the first note stays
+                    self.write(path, text, fd, of=f".{os.getpid()}.{threading.get_ident()}")
             finally:
                 os.close(fd)
 
@@ -146,18 +148,19 @@ class FileStore:
     def close(self) -> None:
         """Do nothing: no file is open but for the locks of the runs."""
 
-    def write(self, path: Path, text: str, folder_fd: int) -> None:
+    def write(self, path: Path, text: str, folder_fd: int, *, of: str = "") -> None:
         """Write a file as a whole: whoever reads it sees the old one or the new one (spec: atomic write).
 
         Args:
             path: The file.
             text: What it is to hold, in ASCII.
             folder_fd: A descriptor of its folder.
+            of: Whose the file is until then, where several may write at once: becomes part of its name.
 
         Raises:
             StoreError: Where that fails; the old file is still there then.
         """
-        temporary = self._temporary(path)
+        temporary = f"{self._temporary(path)}{of}"
         if len(text) > _LARGEST:
             raise StoreError(
                 f"{path}: the journal would have {len(text)} bytes, and {_LARGEST} is the most that is read: "
