@@ -113,10 +113,10 @@ class CountingStore(FileStore):
         super().__init__(folder)
         self.sizes: list[int] = []
 
-    def write(self, path: Path, text: str, folder_fd: int) -> None:
+    def write(self, path: Path, text: str, folder_fd: int, *, of: str = "") -> None:
         """Write a file, and note its size."""
         self.sizes.append(len(text))
-        super().write(path, text, folder_fd)
+        super().write(path, text, folder_fd, of=of)
 
 
 def file_store_over_floor(folder: Path, count: int) -> float:
