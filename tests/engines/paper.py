@@ -7,7 +7,7 @@ import json
 import logging
 
 from automa.engines.parts import Branches, Host, Part, Step, Wait, carry
-from automa.engines.session import Signals
+from automa.engines.segments import Signals
 from automa.journal.entries import EntryEncoder, decode_entries
 from automa.journal.reading import read
 from automa.workflow import begun_of

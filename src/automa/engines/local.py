@@ -11,7 +11,7 @@ from automa._core.protocols import Cancellable
 from automa._core.status import Outcome
 from automa.engines.engine import EngineBase, Name, Turn, WorkerBase, version_of_entries
 from automa.engines.parts import Branches, Part, Wait, carry, log
-from automa.engines.session import BAD, Signals
+from automa.engines.segments import BAD, Signals
 from automa.errors import (
     AutomaError,
     EngineError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from automa._core.protocols import Lease, Observer, RunInfo, Store
-    from automa.engines.session import Entry
+    from automa.engines.segments import Entry
     from automa.workflow import Workflow
 
 Value = TypeVar("Value")

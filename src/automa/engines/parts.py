@@ -6,7 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from automa.engines.session import Branching, Segment, Session, Signals
+from automa.engines.segments import Branching, Segment, Signals
+from automa.engines.session import Session
 from automa.errors import JournalError, WorkflowDefinitionError
 from automa.workflow import Workflow
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from automa._core.protocols import Observer
-    from automa.engines.session import Entry
+    from automa.engines.segments import Entry
 
 log: logging.Logger = logging.getLogger("automa.engines")
 """Where workers tell what they do."""

@@ -17,7 +17,7 @@ from dbos import DBOS, SetWorkflowAttributes, SetWorkflowID
 
 from automa.engines.dbos.names import BRANCH, TURN, branches_of, queue_of, turn_name
 from automa.engines.parts import Branches, Part, Step, Wait, carry
-from automa.engines.session import BAD
+from automa.engines.segments import BAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from automa.engines.dbos.keeper import Keeper
     from automa.engines.dbos.notices import Notices
     from automa.engines.parts import Host
-    from automa.engines.session import Branching, Entry
+    from automa.engines.segments import Branching, Entry
 
 _POLLED = 0.25  # seconds between two looks for the end of a branch that another worker carries
 

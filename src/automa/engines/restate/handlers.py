@@ -11,12 +11,12 @@ from restate.serde import Serde
 
 from automa.engines.parts import Branches, Host, Part, Step, Wait, carry, log
 from automa.engines.restate.names import service_of
-from automa.engines.session import BAD
+from automa.engines.segments import BAD
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
 
-    from automa.engines.session import Branching
+    from automa.engines.segments import Branching
     from automa.workflow import Workflow
 
 
