@@ -54,10 +54,8 @@ def test_a_run_cancelled_at_any_moment_goes_back(flavour):
         real_plans(flavour, depth=2),
         st.lists(st.integers(0, 30), max_size=3),
         st.integers(0, 25),
-        st.booleans(),
-        st.booleans(),
     )
-    def prove(plan, deaths, cancelled_at, forgets, ahead):
+    def prove(plan, deaths, cancelled_at):
         for each, _ in all_of(plan[0]):
             if each.way == "calls own rollback":
                 each.way = "overrides"
@@ -65,9 +63,8 @@ def test_a_run_cancelled_at_any_moment_goes_back(flavour):
         paper = Paper(
             workflow_of(plan, calls),
             dies_at=deaths,
-            forgets=forgets and not ahead,
             timing=cancels_at(cancelled_at),
-            writes_ahead=ahead,
+            writes_ahead=True,
         )
         report = paper.start()
         check_ledger(calls, plan[0], report)
