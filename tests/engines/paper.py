@@ -20,7 +20,7 @@ class Loud(logging.Handler):
         raise AssertionError(record.getMessage())
 
 
-logging.getLogger("automa.engines").addHandler(Loud())
+logging.getLogger("automa.engines").addHandler(Loud(logging.ERROR))
 
 
 class Dies(Exception):

@@ -83,6 +83,8 @@ def replay(
     begun = history[0]
     assert isinstance(begun, Begun)  # noqa: S101  # whoever reads a journal checks that
     workflow_run.report.start_time = begun.at
+    if any(isinstance(record, Requested) for record in history):  # the next step may have been refused
+        workflow_run.run.takes_detours = True
     report: WorkflowReport = yield from Replay(
         walk, workflow_run.run, history, is_foreign=begun.is_foreign
     ).commands()
