@@ -65,6 +65,7 @@ class Paper:
         return Part(self.host, self.workflow, json.loads(json.dumps(entries)), signals=self.signals)
 
     async def _carried(self, part, name):
+        part.begin()
         walk, answer, number = carry(part), None, 0
         recorded = self.recorded.setdefault(name, [])
         while True:
@@ -101,6 +102,8 @@ class Paper:
         paths, limit, cancels, _ = command.branching
         parts = [command.part.branch(path) for path in paths]
         gate = asyncio.Semaphore(limit or len(parts))
+        for part in parts[:limit]:  # in the same order in each process
+            part.begin()
 
         async def one(part):
             async with gate:

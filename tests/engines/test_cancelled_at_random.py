@@ -54,8 +54,9 @@ def test_a_run_cancelled_at_any_moment_goes_back(flavour):
         real_plans(flavour, depth=2),
         st.lists(st.integers(0, 30), max_size=3),
         st.integers(0, 25),
+        st.booleans(),
     )
-    def prove(plan, deaths, cancelled_at):
+    def prove(plan, deaths, cancelled_at, ahead):
         for each, _ in all_of(plan[0]):
             if each.way == "calls own rollback":
                 each.way = "overrides"
@@ -64,7 +65,7 @@ def test_a_run_cancelled_at_any_moment_goes_back(flavour):
             workflow_of(plan, calls),
             dies_at=deaths,
             timing=cancels_at(cancelled_at),
-            writes_ahead=True,
+            writes_ahead=ahead,
         )
         report = paper.start()
         check_ledger(calls, plan[0], report)

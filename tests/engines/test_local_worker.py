@@ -304,3 +304,15 @@ def test_several_may_cancel_a_run_at_once(tmp_path):
         assert raised == []
         assert store.asked_cancels()["w", "r"] in notes
         assert [path.name for path in (store.folder / ".cancels").iterdir()] == ["w-r.cancel"]
+
+
+def test_branches_that_answer_at_once_are_all_written(tmp_path):
+    """However many branches answer in the same moment, each of their writes comes after that of another."""
+    count = 24
+    together = threading.Barrier(count)
+    steps = [Step(f"s{number}", run=lambda: together.wait(60) and None) for number in range(count)]
+    workflow = Workflow("w", [Parallel("all", *steps)])
+    engine = LocalEngine(f"sqlite:///{tmp_path}/runs.db?durability=process")
+    handle = engine.submit(workflow)
+    with engine.worker(workflow).in_background():
+        assert handle.wait(60).outcome is Outcome.SUCCEEDED

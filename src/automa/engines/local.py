@@ -168,7 +168,7 @@ class LocalWorker(WorkerBase):
         pause = _SHORTEST_PAUSE
         while not self._stopped.is_set():
             try:
-                has_begun = self._begin(*await self._in_thread(self._looks))
+                has_begun = self._begin(*await _in_thread(self._looks))
             except StoreError as error:
                 log.error("the store cannot be read, and is tried again: %s", error)
                 has_begun = False
@@ -212,7 +212,7 @@ class LocalWorker(WorkerBase):
         """Take a run and carry it to its end; what goes wrong is told, and tried again later."""
         key = (workflow_id, run_id)
         try:
-            lease = await self._in_thread(self._store.take, workflow_id, run_id)
+            lease = await _in_thread(self._store.take, workflow_id, run_id)
         except (RunOwnedError, RunNotFoundError):  # another worker was quicker
             return
         except Exception as error:  # noqa: BLE001  # whatever it is, others may fare better
@@ -220,14 +220,14 @@ class LocalWorker(WorkerBase):
             return
         signals = self._signals[key] = Signals()
         try:
-            entries = await self._in_thread(self._store.load, workflow_id, run_id)
+            entries = await _in_thread(self._store.load, workflow_id, run_id)
             version = version_of_entries(entries)
             workflow = self.host.workflows.get((workflow_id, version))
             if workflow is None:
                 self._leave(key, f"it is of version {version}, which this worker does not have")
                 return
-            await self._carried_to_end(lease, Part(self.host, workflow, entries, signals=signals))
-            await self._in_thread(self._store.forget_cancel, workflow_id, run_id)
+            await self._carried_to_end(_Journal(lease), Part(self.host, workflow, entries, signals=signals))
+            await _in_thread(self._store.forget_cancel, workflow_id, run_id)
         except Exception as error:  # noqa: BLE001  # as above
             self._leave(key, error)
         finally:
@@ -241,7 +241,7 @@ class LocalWorker(WorkerBase):
             log.warning("run %s of workflow %s is left to others: %s", key[1], key[0], said)
         self._left[key] = asyncio.get_running_loop().time() + _REST
 
-    async def _carried_to_end(self, lease: Lease, part: Part) -> None:
+    async def _carried_to_end(self, journal: _Journal, part: Part) -> None:
         """Carry a run, or a branch of one, to its end; each durable step is a write of the store."""
         walk = carry(part)
         answer: Any = None
@@ -254,12 +254,12 @@ class LocalWorker(WorkerBase):
                 await self._waited(command)
                 answer = None
             elif isinstance(command, Branches):
-                answer = await self._branched(lease, command)
+                answer = await self._branched(journal, command)
             else:
                 answer = await part.advance()
                 status = answer.get("end", RUNNING) if part.path is None else RUNNING
                 if answer["entries"]:
-                    await self._in_thread(lease.append, answer["entries"], status)
+                    await journal.append(answer["entries"], status)
 
     @staticmethod
     async def _waited(wait: Wait) -> None:
@@ -276,7 +276,9 @@ class LocalWorker(WorkerBase):
         finally:
             unlisten()
 
-    async def _branched(self, lease: Lease, branches: Branches) -> list[tuple[str, list[Entry], str | None]]:
+    async def _branched(
+        self, journal: _Journal, branches: Branches
+    ) -> list[tuple[str, list[Entry], str | None]]:
         """Carry branches on side by side, begun in their order; return how they have ended."""
         paths, limit, cancels, _ = branches.branching
         parts = [branches.part.branch(path) for path in paths]
@@ -284,7 +286,7 @@ class LocalWorker(WorkerBase):
 
         async def carried(part: Part) -> None:
             async with gate:
-                await self._carried_to_end(lease, part)
+                await self._carried_to_end(journal, part)
                 if part.end == BAD and cancels:
                     for other in parts:
                         if other.end is None:
@@ -302,16 +304,33 @@ class LocalWorker(WorkerBase):
             task.result()
         return [(part.path or "", part.added, part.end) for part in parts]
 
-    @staticmethod
-    async def _in_thread(function: Callable[..., Value], *args: Any) -> Value:
-        """Have a thread ask the store; a cancellation of the task waits for that: what is written counts."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # a coroutine is carried on by one
-        future = asyncio.get_running_loop().run_in_executor(writers(), functools.partial(function, *args))
-        answer, cancellation = await uncancelled(future)
-        if cancellation is not None:
-            task.cancel()  # where it waits next
-        return answer
+
+class _Journal:
+    """Writes what the branches of a run have done: of one after that of another.
+
+    Args:
+        lease: The right to carry on the run.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._lock = asyncio.Lock()
+
+    async def append(self, entries: Sequence[Entry], status: str) -> None:
+        """Write entries; when it returns they are durable."""
+        async with self._lock:
+            await _in_thread(self._lease.append, entries, status)
+
+
+async def _in_thread(function: Callable[..., Value], *args: Any) -> Value:
+    """Have a thread ask the store; a cancellation of the task waits for that: what is written counts."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # a coroutine is carried on by one
+    future = asyncio.get_running_loop().run_in_executor(writers(), functools.partial(function, *args))
+    answer, cancellation = await uncancelled(future)
+    if cancellation is not None:
+        task.cancel()  # where it waits next
+    return answer
 
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between two looks at the store

@@ -121,12 +121,20 @@ class Part:
         self._branches: list[Part] = []
         self._branching: Branching | None = None
         self._late: dict[str, Future[object]] = {}
+        self._in_doubt: bool = True  # until it has lived a step itself
+        self._has_begun: bool = False
         self.path: str | None = path
         self.signals: Signals = signals or Signals()
         self.entries: list[Entry] = list(entries)
         self.added: list[Entry] = []
         self.end: str | None = None
         self.turned: asyncio.Event = asyncio.Event()
+
+    def begin(self) -> None:
+        """Begin to be carried: where it is given up by then, no worker has ever called a step of it."""
+        if not self._has_begun and self._given_up is not None:
+            self._in_doubt = False
+        self._has_begun = True
 
     async def advance(self) -> dict[str, Any]:
         """Go on to the next answer of a step: what the engine runs as one durable step.
@@ -167,6 +175,8 @@ class Part:
         self._branching = segment.branching
         self._add(segment.entries)
         session = self._session
+        if session is not None:
+            self._in_doubt = False
         if session is not None and (session.is_spent or segment.end is not None):
             session.publish()
             self._session = None
@@ -181,7 +191,7 @@ class Part:
     def branch(self, path: str) -> Part:
         """Return a branch that begins now."""
         part = Part(self._host, self._workflow, self.entries, path, self.signals)
-        part._late, part._given_up = self._late, self._given_up  # it is one of its own kind
+        part._late, part._given_up, part._in_doubt = self._late, self._given_up, self._in_doubt
         if self._branching is not None and self._branching.given_up is not None:
             part.give_up(self._branching.given_up)
         self._branches.append(part)
@@ -219,6 +229,7 @@ class Part:
             ends=self._ends,
             given_up=self._given_up,
             writes_ahead=self._host.writes_ahead,
+            in_doubt=self._in_doubt,
             late=self._late,
             resources=self._host.resources,
             observers=self._host.observers,
@@ -275,6 +286,7 @@ def carry(part: Part) -> Generator[Step | Wait | Branches, Any, str]:
     Returns:
         How the part has ended.
     """
+    part.begin()
     name = "begin"
     while True:
         segment = part.add((yield Step(part, name)))

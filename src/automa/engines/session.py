@@ -11,8 +11,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from automa._core import clock
-from automa._core.commands import Append, Command, Deliver, Fork, Halt, Interrupted, Raised, Refused, Sleep
-from automa._core.functions import Preparation
+from automa._core.commands import (
+    Append,
+    Command,
+    CutOff,
+    Deliver,
+    Fork,
+    Halt,
+    Interrupted,
+    Raised,
+    Refused,
+    Sleep,
+)
+from automa._core.functions import Admission, Condition, Expansion, Preparation
 from automa._core.records import Answered, AttemptFailed, Begun, Record, Request, Requested, Started
 from automa._core.replay import replay_dry
 from automa._core.reports import WorkflowReport
@@ -49,6 +60,7 @@ class Session:
         ends: How the branches have ended of which the history tells last, by path.
         given_up: Why the branch is given up, or None.
         writes_ahead: Whether it is to be durable that a step is called before it is.
+        in_doubt: Whether a step that comes first may have been called by another worker, which has died.
         late: The steps that took too long and are at work in this process, by path.
         resources: Live objects for the steps.
         observers: Those who hear of its records, beside those of the workflow.
@@ -70,6 +82,7 @@ class Session:
         ends: Mapping[str, str],
         given_up: str | None,
         writes_ahead: bool,
+        in_doubt: bool,
         late: dict[str, Future[object]],
         resources: Mapping[str, Any] | None,
         observers: Iterable[Observer],
@@ -85,6 +98,7 @@ class Session:
         self._signals = signals
         self._ends = ends
         self._writes_ahead = writes_ahead
+        self._in_doubt = in_doubt and not writes_ahead
         self._encoder = EntryEncoder()
         self._unheard: list[Record] = []
         self._held: list[Record] = []
@@ -128,7 +142,7 @@ class Session:
                     records, self._held = _parted(records)
                 return self._segment(records, _name(command))
             elif self._is_to_turn_back(command):
-                return self._turned_back([])
+                return self._turned_back(records if self._is_in_doubt(command) else [])
             elif isinstance(command, Sleep):
                 if not self._has_slept and self._is_waited_for(command):
                     self._has_slept = True
@@ -158,7 +172,7 @@ class Session:
         *,
         branching: Branching | None = None,
     ) -> Segment:
-        self._unheard = records
+        self._unheard, self._in_doubt = records, False
         return Segment(self._encoder.encode(records), name, branching=branching)
 
     async def _ended(self, records: list[Record], value: object) -> Segment:
@@ -175,15 +189,16 @@ class Session:
         return Segment(self._encoder.encode(records), end=end)
 
     def _is_to_be_known(self, command: Command) -> bool:
-        """Whether it is to be durable that a step is called, before it is: should its ``verify`` be asked."""
+        """Whether it is to be durable that a step is called, before it is: it is not asked again."""
         if self._is_to_turn_back(command):  # it is not
             return False
         if self._writes_ahead:
             return True
         if not isinstance(command, Deliver) or command.ctx.action is not RUN:
             return False
-        verify = getattr(command.ctx.step, "verify_function", None)
-        if verify is None or isinstance(command.controller, Preparation):
+        step = command.ctx.step  # a condition may be false when it is asked again
+        asks = getattr(step, "verify_function", None) or getattr(step, "when_function", None)
+        if asks is None or isinstance(command.controller, Preparation):
             return False
         key = (command.ctx.path, RUN)
         own = (each for each in reversed(self._history) if _place_of(each) == key)
@@ -218,7 +233,9 @@ class Session:
             return False
         if isinstance(command, Sleep):
             return not command.is_protected
-        return isinstance(command, Deliver) and command.ctx.action is not ROLLBACK
+        if not isinstance(command, Deliver) or command.ctx.action is ROLLBACK:
+            return False
+        return not (self._in_doubt and isinstance(command.controller, Admission))  # its call comes next
 
     def _turned_back(self, records: list[Record]) -> Segment:
         """Add that the way back is asked for: the walk is made again, and takes it."""
@@ -238,7 +255,7 @@ class Session:
         if isinstance(command, Deliver):
             refused = refusal(self._run, command)
             if refused is not None:
-                return refused
+                return self._refused(command, refused)
         answers: list[object] = []
 
         async def work() -> None:
@@ -265,6 +282,19 @@ class Session:
             return Raised(asyncio.CancelledError()) if given_up is None else Refused(given_up)
         task.result()  # raises what the walker could not make an answer of
         raise AssertionError
+
+    def _is_in_doubt(self, command: Command) -> bool:
+        """Whether this is a call that a worker which has died may have made: it recorded nothing of it."""
+        return self._in_doubt and isinstance(command, Deliver) and not _asks(command)
+
+    def _refused(self, command: Deliver, refused: Refused) -> object:
+        """Return the answer for a step that is not to be called; one in doubt is unknown, and is undone."""
+        if self._in_doubt and isinstance(command.controller, Admission):
+            return None
+        if self._is_in_doubt(command) and not isinstance(command.controller, Preparation):
+            assert isinstance(refused.error, Exception)  # noqa: S101  # nothing interrupts a run on an engine
+            return CutOff(refused.error)
+        return refused
 
     def _is_waited_for(self, command: Sleep) -> bool:
         return command.is_protected or self._run.stopped_by is None
@@ -312,6 +342,11 @@ class Session:
                 assert error is not None  # noqa: S101  # an attempt that failed has one
                 return error
         raise JournalError(f"branch {path} has stopped, and its records do not tell why")
+
+
+def _asks(command: Deliver) -> bool:
+    """Whether a call is none of a step's work: its condition, or whether it may be called."""
+    return isinstance(command.controller, Condition | Admission | Expansion)
 
 
 def _is_within(path: str, outer: str) -> bool:

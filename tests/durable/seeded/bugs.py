@@ -78,7 +78,7 @@ BUGS = [
         "the journal is written in place",
         "G5",
         "stores/file.py",
-        """        temporary = self._temporary(path)
+        """        temporary = f"{self._temporary(path)}{of}"
 """,
         """        temporary = str(path)
 """,
