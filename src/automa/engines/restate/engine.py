@@ -36,9 +36,10 @@ class RestateEngine(EngineBase):
     Raises:
         EngineError: Where the URL is not of that form.
 
-    Example:
-        >>> engine = RestateEngine("restate://127.0.0.1")
-        >>> engine.close()
+    Example::
+
+        engine = RestateEngine("restate://127.0.0.1")
+        report = engine.submit(checkout, {"order": 42}).wait()
     """
 
     def __init__(self, url: str, *, admin_url: str | None = None) -> None:
