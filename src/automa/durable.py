@@ -203,7 +203,8 @@ def find_run(store: Store | Engine, run_id: str, workflow_id: str | None = None)
     """
     found = [info.workflow_id for info in store.runs(workflow_id=workflow_id, run_id=run_id)]
     if not found:
-        raise RunNotFoundError(f"there is no run {run_id!r} in the store")
+        where = "on the engine" if hasattr(store, "submit") else "in the store"
+        raise RunNotFoundError(f"there is no run {run_id!r} {where}")
     if len(found) > 1:
         raise RunNotFoundError(
             f"there are runs {run_id!r} of several workflows: name one of {', '.join(found)}"

@@ -165,7 +165,7 @@ def test_a_run_of_another_version_is_left_to_others(folder, command, start_worke
         (
             ["worker", "saga.py", "--engine", URL, "--listen", "here:1"],
             exits.USAGE,
-            "are for Restate's workers",
+            "only Restate's workers take --listen",
         ),
         (["worker", "nothing.py", "--engine", URL], exits.USAGE, "there is no file nothing.py"),
         (["cancel", "r1", "--engine", URL], exits.STORE_FAILED, "there is no store at runs.db"),
@@ -189,3 +189,29 @@ def test_a_store_of_the_environment_does_not_stand_in_the_way(folder, command, s
     done = automa("runs", "--engine", URL, cwd=folder, AUTOMA_STORE="file:elsewhere")
     assert "r1" in done.stdout
     assert not os.path.lexists(folder / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://shop:hush99@db/shop",
+        "restate://shop:hush99@here",
+        "restate://here?admin=http://shop:hush99@here:1",
+        "dbos+mysql://shop:hush99@db/shop",
+    ],
+)
+def test_no_password_is_shown(folder, url):
+    """Whatever is wrong with the URL of an engine, its password is not told."""
+    done = automa("runs", "--engine", url, cwd=folder)
+    assert done.returncode == exits.STORE_FAILED
+    assert done.stderr.count("\n") == 1
+    assert "hush99" not in done.stderr
+
+
+def test_the_engine_may_be_in_the_environment(folder, command, start_worker):
+    """AUTOMA_ENGINE names the engine; a store that is typed goes before it."""
+    start_worker()
+    command("submit", "saga.py", "--run-id", "r1", "--wait")
+    assert "r1" in automa("runs", cwd=folder, AUTOMA_ENGINE=URL).stdout
+    typed = automa("runs", "--store", "file:none", cwd=folder, AUTOMA_ENGINE=URL)
+    assert "there is no store at none" in typed.stderr

@@ -40,6 +40,7 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="URL",
+        envvar="AUTOMA_ENGINE",
         help="The engine: restate://HOST:PORT, dbos+postgresql://USER@HOST/DB, sqlite:///PATH or file:DIR.",
     ),
 ]
@@ -93,7 +94,8 @@ def worker(
                 workflows, resources=read_secrets(secret), observers=() if quiet else [_Ends()], **options
             )
         except TypeError:
-            raise InputError(f"--{' and --'.join(options)} are for Restate's workers", exits.USAGE) from None
+            told = " and --".join(options)
+            raise InputError(f"only Restate's workers take --{told}", exits.USAGE) from None
         _log_to_stderr(quiet=quiet)
         if not quiet:
             told = ", ".join(f"{workflow.id} {workflow.version}" for workflow in workflows)
@@ -215,6 +217,8 @@ def engine_of(engine: str | None, store: str | None) -> EngineBase | None:
     if engine is None:
         return None
     if store is not None and store != os.environ.get("AUTOMA_STORE"):
+        if engine == os.environ.get("AUTOMA_ENGINE"):  # what is typed goes before the environment
+            return None
         raise InputError("expected --engine or --store, one of them", exits.USAGE)
     return _open(engine)
 

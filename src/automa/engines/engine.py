@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core import clock
 from automa._core.records import Begun, Request, Requested, Resumed
+from automa._core.status import Outcome
 from automa.durable import check_request
 from automa.engines.parts import Host
 from automa.errors import RunNotFoundError, RunRequestError
@@ -193,7 +194,8 @@ class EngineBase(abc.ABC):
         """Have a run undone that goes on; see `automa.abc.Engine.cancel`."""
         turn = self.last_turn(self._found(run_id, workflow_id), run_id)
         if turn.end is not None:
-            raise RunRequestError(f"run {run_id!r} has ended ({turn.end}): to undo it, roll it back")
+            advice = "" if turn.end == Outcome.UNDONE else ": to undo it, roll it back"
+            raise RunRequestError(f"run {run_id!r} has ended ({turn.end}){advice}")
         if self._read(turn).is_past_pivot:
             raise RunRequestError(f"run {run_id!r} is past its pivot, the point of no return")
         self.signal_cancel(turn.name, note)

@@ -17,8 +17,9 @@ def open_engine(url: str) -> EngineBase:
     """Return the engine that a URL names.
 
     Args:
-        url: ``restate://HOST:PORT`` (the port of its ingress), ``dbos+postgresql://USER@HOST/DATABASE``, or
-            the URL of a store, whose runs the workers of one machine carry on.
+        url: ``restate://HOST:PORT`` (the port of its ingress; its admin is at 9070, or ``?admin=PORT``),
+            ``dbos+postgresql://USER@HOST/DATABASE``, or the URL of a store, whose runs the workers of one
+            machine carry on.
 
     Raises:
         EngineError: Where it names none, or what the engine needs is not installed.
@@ -38,7 +39,8 @@ def open_engine(url: str) -> EngineBase:
             raise _not_installed("dbos", error) from None
         return DbosEngine(url)
     if scheme not in {"sqlite", "file", "memory"}:
-        raise EngineError(f"{url!r} names no engine; the forms are {_FORMS}")
+        what = f"a URL that begins with {scheme!r}" if scheme else "that"  # what follows may hold a password
+        raise EngineError(f"{what} names no engine; the forms are {_FORMS}")
     try:
         return LocalEngine(url)
     except StoreError as error:

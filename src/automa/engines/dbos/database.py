@@ -68,7 +68,7 @@ class Database:
         parts = urlsplit(url.removeprefix(SCHEME)) if url.startswith(SCHEME) else None
         if parts is None or parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
             raise EngineError(
-                "the URL of an engine on DBOS is dbos+postgresql://user:password@host:port/database; "
+                "the URL of an engine on DBOS is dbos+postgresql://user@host:port/database, a # in it %23; "
                 f"this one begins with {url.partition('/')[0]!r} or names no database"
             )
         query = {**_LIBPQ, **dict(parse_qsl(parts.query))}

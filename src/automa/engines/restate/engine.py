@@ -67,7 +67,8 @@ class RestateEngine(EngineBase):
             target, "run", {"entries": list(entries)}
         ):
             raise RunExistsError(
-                f"a run {name.run_id!r} of workflow {name.workflow_id!r} has been started before"
+                f"run {name.run_id!r} of workflow {name.workflow_id!r} was started before: "
+                "ask for its report, or take another run id"
                 if name.number == 0
                 else f"run {name.run_id!r} is carried on already: somebody else has asked for something"
             )

@@ -35,6 +35,8 @@ class Server:
     """
 
     def __init__(self, url: str, *, admin_url: str | None = None) -> None:
+        if "@" in f"{url}{admin_url or ''}":  # they would show in messages, and the server asks for none
+            raise EngineError("the URL of a Restate server has no user or password in it: it asks for none")
         parts = urlsplit(url)
         try:
             host, port = parts.hostname, parts.port or _INGRESS_PORT
@@ -42,7 +44,8 @@ class Server:
             host = None
         if parts.scheme != "restate" or host is None:
             raise EngineError(
-                f"{url!r} is no address of a Restate server: write restate://HOST:{_INGRESS_PORT}"
+                f"{url!r} is no address of a Restate server: write restate://HOST:{_INGRESS_PORT}, with "
+                f"?admin=PORT where its admin is not at {_ADMIN_PORT}"
             )
         host = f"[{host}]" if ":" in host else host
         admin = admin_url or parse_qs(parts.query).get("admin", [str(_ADMIN_PORT)])[0]
