@@ -323,3 +323,22 @@ def test_a_forked_child_journals_on_its_own_threads(kind, tmp_path):
         cwd=ROOT,
     )
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_processes_that_make_a_store_at_once_all_get_it(tmp_path):
+    """Where several processes open a SQLite store that is not there yet, in the same moment, each can use it."""
+    code = "import sys; sys.stdin.read(1); from automa.stores import SqliteStore; SqliteStore(sys.argv[1]).close()"
+    for number in range(4):
+        path = tmp_path / f"{number}.db"
+        opening = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            for _ in range(4)
+        ]
+        for each in opening:
+            each.stdin.write(b"!")
+            each.stdin.flush()
+        for each in opening:
+            _, said = each.communicate(timeout=60)
+            assert (each.returncode, said) == (0, b"")

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 import uuid
 from importlib import resources
 from pathlib import Path
@@ -31,6 +32,7 @@ _APPLICATION_ID = 0x61746F6D  # "atom": so that no other application's file is t
 _SCHEMA_VERSION = 1
 _PAGE_SIZE = 512  # a commit writes whole pages, and an entry has some 100 bytes
 _BUSY_SECONDS = 60.0
+_GLANCE = 0.01  # seconds
 _WRITE_BITS = 32
 _LIST_PAGE = 200
 
@@ -339,13 +341,26 @@ class SqliteStore:
                 f"{self.path} is of version {version}, and this automa knows {_SCHEMA_VERSION}: "
                 "use a newer automa"
             )
-        mode = execute("PRAGMA journal_mode = wal").fetchone()[0]
+        mode = self._turn_to_wal()
         if mode != "wal":
             raise StoreError(f"{self.path}: SQLite cannot keep a write-ahead log here, its mode is {mode!r}")
         execute(f"PRAGMA synchronous = {synchronous}")
         execute("PRAGMA wal_autocheckpoint = 4000")
         if is_empty:
             self._make_schema()
+
+    def _turn_to_wal(self) -> str:
+        """Have SQLite keep a write-ahead log; its wait for others does not hold for that."""
+        until = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                mode: str = self._connection.execute("PRAGMA journal_mode = wal").fetchone()[0]
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(_GLANCE)
+            else:
+                return mode
 
     def _make_schema(self) -> None:
         schema = resources.files("automa.stores").joinpath("schema.sql").read_text("utf-8")
