@@ -169,6 +169,7 @@ def test_a_run_of_another_version_is_left_to_others(folder, command, start_worke
         ),
         (["worker", "nothing.py", "--engine", URL], exits.USAGE, "there is no file nothing.py"),
         (["cancel", "r1", "--engine", URL], exits.STORE_FAILED, "there is no store at runs.db"),
+        (["worker", "saga.py", "--engine", "file:runs", "--advertise", "x"], exits.USAGE, "take --advertise"),
         (["runs", "--engine", URL, "--store", URL], exits.USAGE, "--engine or --store"),
         (["show", "r1", "--engine", "file:none"], exits.STORE_FAILED, "there is no store at none"),
     ],
@@ -215,3 +216,24 @@ def test_the_engine_may_be_in_the_environment(folder, command, start_worker):
     assert "r1" in automa("runs", cwd=folder, AUTOMA_ENGINE=URL).stdout
     typed = automa("runs", "--store", "file:none", cwd=folder, AUTOMA_ENGINE=URL)
     assert "there is no store at none" in typed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["resume", "--all", "saga.py"], "--all is for stores"),
+        (
+            ["resume", "r1", "--on-cancel", "rollback"],
+            "--on-cancel: on an engine that is the workers' affair",
+        ),
+        (["rollback", "r1", "--file", "saga.py", "--quiet"], "--file, --quiet: on an engine"),
+        (["undo", "r1", "a", "--retry", "--secret", "key=env:HOME"], "--secret: on an engine"),
+    ],
+)
+def test_what_an_engine_cannot_be_told_is_refused(folder, command, arguments, said):
+    """An option that would be of no effect on an engine is refused, and nothing is asked of it."""
+    command("submit", "saga.py", "--run-id", "r1")
+    done = command(*arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (exits.USAGE, "", 1)
+    assert said in done.stderr
+    assert not (folder / "log").exists()

@@ -126,6 +126,8 @@ class Lease(Protocol):
     def append(self, entries: Sequence[dict[str, Any]], status: str) -> None:
         """Write entries behind those of the run; when it returns they are durable, all or none.
 
+        Whoever holds the lease calls it again once it has returned, also from branches side by side.
+
         Args:
             entries: JSON objects.
             status: How the run stands after them: ``running``, or an outcome.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import signal
@@ -89,13 +90,12 @@ def worker(
         workflows = [workflow for target in targets for workflow in load_workflows(target)]
         given = {"listen": listen, "advertise": advertise}
         options = {name: value for name, value in given.items() if value is not None}
-        try:
-            made = opened.worker(
-                workflows, resources=read_secrets(secret), observers=() if quiet else [_Ends()], **options
-            )
-        except TypeError:
+        if not options.keys() <= inspect.signature(opened.worker).parameters.keys():
             told = " and --".join(options)
-            raise InputError(f"only Restate's workers take --{told}", exits.USAGE) from None
+            raise InputError(f"only Restate's workers take --{told}", exits.USAGE)
+        made = opened.worker(
+            workflows, resources=read_secrets(secret), observers=() if quiet else [_Ends()], **options
+        )
         _log_to_stderr(quiet=quiet)
         if not quiet:
             told = ", ".join(f"{workflow.id} {workflow.version}" for workflow in workflows)
@@ -221,6 +221,25 @@ def engine_of(engine: str | None, store: str | None) -> EngineBase | None:
             return None
         raise InputError("expected --engine or --store, one of them", exits.USAGE)
     return _open(engine)
+
+
+def operated(engine: str | None, store: str | None, **options: object) -> EngineBase | None:
+    """Return the engine of which something is asked, whose workers do it, or None; see `engine_of`.
+
+    Args:
+        engine: The engine, if it was given.
+        store: The store, if it was given.
+        **options: What is for runs that this command itself carries on.
+
+    Raises:
+        InputError: Where one of these is given too, or as in `engine_of`.
+        AutomaError: Where the engine cannot be used.
+    """
+    opened = engine_of(engine, store)
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if opened is not None and given:
+        raise InputError(f"{', '.join(given)}: on an engine that is the workers' affair", exits.USAGE)
+    return opened
 
 
 def _open(url: str | None, *, creates: bool = False) -> EngineBase:

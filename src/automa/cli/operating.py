@@ -16,7 +16,7 @@ import typer
 from automa._core.status import Outcome
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
-from automa.cli.fleet import EngineOption, engine_of, waited
+from automa.cli.fleet import EngineOption, engine_of, operated, waited
 from automa.cli.options import (
     DeadlineOption,
     FileOption,
@@ -207,6 +207,10 @@ def resume(
     """
     with errors_in_one_line():
         if all_runs:
+            if engine_of(engine, store) is not None:
+                raise InputError(
+                    "--all is for stores: the workers of an engine carry on by themselves", exits.USAGE
+                )
             others = (workflow, file, on_cancel, deadline, output, report is not ReportFormat.TABLE)
             if not runs or any(others):
                 raise InputError(
@@ -219,7 +223,7 @@ def resume(
             raise InputError("expected one RUN, or --all and FILE[:NAME]", exits.USAGE)
         check_output(output)
         until = parse_deadline(deadline)
-        on_engine = engine_of(engine, store)
+        on_engine = operated(engine, store, file=file, secret=secret, on_cancel=on_cancel, quiet=quiet)
         if on_engine is not None:
             handle = on_engine.resume(runs[0], workflow_id=workflow, deadline=until)
             raise Exit(exits.of_report(waited(handle, report, output)))
@@ -292,7 +296,7 @@ def rollback(
     """
     with errors_in_one_line():
         check_output(output)
-        on_engine = engine_of(engine, store)
+        on_engine = operated(engine, store, file=file, secret=secret, quiet=quiet)
         if on_engine is not None:
             handle = on_engine.rollback(run, workflow_id=workflow, note=note)
             raise Exit(exits.of_request(waited(handle, report, output), [Outcome.UNDONE]))
@@ -339,7 +343,7 @@ def undo(
         if mark_done and not note.strip():
             raise InputError("--mark-done needs --note: what was done about it?", exits.USAGE)
         check_output(output)
-        on_engine = engine_of(engine, store)
+        on_engine = operated(engine, store, file=file, secret=secret, quiet=quiet)
         if on_engine is not None:
             ask = on_engine.retry_undo if retry else on_engine.mark_undone
             handle = ask(run, step, workflow_id=workflow, note=note)

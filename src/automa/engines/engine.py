@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from automa._core import clock
 from automa._core.records import Begun, Request, Requested, Resumed
 from automa._core.status import Outcome
-from automa.durable import check_request
+from automa.durable import check_request, find_run
 from automa.engines.parts import Host
-from automa.errors import RunNotFoundError, RunRequestError
+from automa.errors import RunRequestError
 from automa.journal.entries import EntryEncoder, decode_entries
-from automa.journal.fit import version_of, version_of_begun
+from automa.journal.fit import version_of_begun
 from automa.journal.reading import Reading, read
 from automa.workflow import Workflow, begun_of, moment
 
@@ -175,7 +175,7 @@ class EngineBase(abc.ABC):
     ) -> RunHandle:
         """Begin a run; see `automa.abc.Engine.submit`."""
         begun = begun_of(workflow, state, run_id, deadline)
-        name = Name(workflow.id, version_of(workflow.definition), begun.run_id, 0)
+        name = Name(workflow.id, workflow.version, begun.run_id, 0)
         self.begin_turn(name, EntryEncoder().encode([begun]))
         return RunHandle(self, workflow.id, begun.run_id)
 
@@ -253,16 +253,7 @@ class EngineBase(abc.ABC):
         Raises:
             RunNotFoundError: Where there is no such run, or there are several.
         """
-        if workflow_id is not None:
-            return workflow_id
-        found = [info.workflow_id for info in self.runs(run_id=run_id)]
-        if not found:
-            raise RunNotFoundError(f"there is no run {run_id!r} on the engine")
-        if len(found) > 1:
-            raise RunNotFoundError(
-                f"there are runs {run_id!r} of several workflows: name one of {', '.join(found)}"
-            )
-        return found[0]
+        return find_run(self, run_id) if workflow_id is None else workflow_id
 
     @staticmethod
     def _read(turn: Turn) -> Reading:
