@@ -78,26 +78,20 @@ def bare_runs(url: str, steps: str) -> Callable[[], object]:
     return run
 
 
-def serve_automa(url: str) -> None:
+def serve_automa(url: str, steps: str) -> None:
     """Carry sagas on until SIGTERM."""
-    worker = DbosEngine(f"dbos+{url}", runs_at_once=RUNS_AT_ONCE).worker([saga(each) for each in STEPS])
+    worker = DbosEngine(f"dbos+{url}", runs_at_once=RUNS_AT_ONCE).worker(saga(steps))
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     worker.run()
 
 
-def serve_bare(url: str) -> None:
-    """Carry bare workflows on until SIGTERM: async ones, as the engine's are, whose steps are in threads."""
+def serve_bare(url: str, steps: str) -> None:
+    """Carry bare workflows on until SIGTERM: async ones, as the engine's are, whatever their steps are."""
 
-    @DBOS.workflow(name="bare-async")
-    async def bare_async() -> str:
+    @DBOS.workflow(name=f"bare-{steps}")
+    async def bare() -> str:
         for each in "abc":
-            await DBOS.run_step_async({"name": each}, nothing_async)
-        return "succeeded"
-
-    @DBOS.workflow(name="bare-threads")
-    async def bare_threads() -> str:
-        for each in "abc":
-            await DBOS.run_step_async({"name": each}, nothing)
+            await DBOS.run_step_async({"name": each}, STEPS[steps])
         return "succeeded"
 
     async def serve() -> None:
@@ -123,9 +117,9 @@ def serve_bare(url: str) -> None:
 
 
 @contextlib.contextmanager
-def worker(kind: str, url: str) -> Iterator[None]:
-    """Have a worker process of a kind."""
-    process = subprocess.Popen([sys.executable, __file__, kind, url])
+def worker(kind: str, url: str, steps: str) -> Iterator[None]:
+    """Have a worker process of a kind, for one kind of steps."""
+    process = subprocess.Popen([sys.executable, __file__, kind, url, steps])
     try:
         yield
     finally:
@@ -163,7 +157,7 @@ def _measured(url: str, steps: str) -> list[tuple[int, float, float]]:
     rates: dict[tuple[str, int], list[float]] = {}
     for _ in range(ROUNDS):
         for kind, run in runs.items():
-            with worker(kind, url):
+            with worker(kind, url, steps):
                 run()  # the worker is there, and all is imported
                 for clients in CLIENTS:
                     rates.setdefault((kind, clients), []).append(rate(run, clients, SECONDS))
@@ -172,4 +166,4 @@ def _measured(url: str, steps: str) -> list[tuple[int, float, float]]:
 
 
 if __name__ == "__main__":  # a worker
-    {"automa": serve_automa, "bare": serve_bare}[sys.argv[1]](sys.argv[2])
+    {"automa": serve_automa, "bare": serve_bare}[sys.argv[1]](*sys.argv[2:])

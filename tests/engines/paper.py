@@ -54,6 +54,7 @@ class Paper:
         """Carry a run from a history to its end; return its report."""
         self.recorded = {}
         while True:
+            self.is_dead = False
             try:
                 self.part = self._part(entries)
                 asyncio.run(self._carried(self.part, ""))
@@ -85,16 +86,20 @@ class Paper:
                 if number == len(recorded):
                     recorded.append(await self._lived(command))
                     if self.forgets:
+                        self.is_dead = True
                         raise Dies
                 answer = json.loads(recorded[number])
                 number += 1
 
     async def _lived(self, step):
+        if self.is_dead:  # with its whole process
+            raise Dies
         number, self.calls = self.calls, self.calls + 1
         if self.timing is not None:
             self.timing(number, self.signals)
         found = await step.part.advance()
         if number in self.dies_at:
+            self.is_dead = True
             raise Dies
         return json.dumps(found)
 
@@ -118,7 +123,8 @@ class Paper:
             await asyncio.gather(*tasks)
         except Dies:
             for task in tasks:
-                task.cancel()
+                if not self.forgets:  # else it dies once what it is at is recorded
+                    task.cancel()
             await asyncio.wait(tasks)
             raise
         return [(part.path, part.added, part.end) for part in parts]

@@ -251,24 +251,39 @@ class Session:
     # Carrying out
 
     async def _carry_out(self, command: Command) -> object:
-        """Carry out a command in a task of its own: that can be cancelled, and this one is the engine's."""
+        """Carry out a command, unless it is refused; in a task of its own, unless it calls nothing."""
         if isinstance(command, Deliver):
             refused = refusal(self._run, command)
             if refused is not None:
                 return self._refused(command, refused)
+            if isinstance(command.controller, Admission):
+                return await self._walker.carry_out(command)
+        return await self._carry_out_apart(command)
+
+    async def _carry_out_apart(self, command: Command) -> object:
+        """Carry out a command in a task of its own: that can be cancelled, and this one is the engine's."""
         answers: list[object] = []
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+
+        def end(_task: object = None) -> None:
+            if not ended.done():
+                ended.set_result(None)
 
         async def work() -> None:
-            answers.append(await self._walker.carry_out(command))
+            try:
+                answers.append(await self._walker.carry_out(command))
+            finally:
+                end()  # a turn of the loop earlier than the callback of the task
 
-        task = asyncio.ensure_future(work())
-        loop = asyncio.get_running_loop()
+        task = loop.create_task(work())
+        task.add_done_callback(end)  # it may be cancelled before it begins
         is_forward = isinstance(command, Deliver) and command.ctx.action is not ROLLBACK
         if is_forward:
             self._stop_call = lambda: loop.call_soon_threadsafe(task.cancel)
         unlisten = self._signals.listen(self._stop)
         try:
-            await asyncio.wait([task])
+            await ended
         except asyncio.CancelledError:  # the engine gives up this attempt: nothing of it is kept
             task.cancel()
             raise

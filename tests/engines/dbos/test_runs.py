@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from automa.engines.dbos import DbosEngine
@@ -73,6 +74,35 @@ def test_a_cancel_reaches_a_step_at_work_on_the_event_loop(fleet):
     handle.cancel()
     assert handle.wait(30).outcome == "undone"
     assert fleet.done("r1")[-2:] == ["r1/wait/undo", "r1/first/undo"]
+
+
+def test_a_cancel_is_heard_where_notifications_are_not(fleet):
+    """A worker whose connections pass through something that swallows notifications hears a moment later."""
+    fleet.serving()
+    handle = fleet.submit("stuck", "r1")
+    fleet.begun("r1/wait/run")
+    with psycopg.connect(
+        fleet.url.removeprefix("dbos+"), autocommit=True
+    ) as connection:  # nobody is notified of it
+        connection.execute("INSERT INTO automa.notices (target, note) VALUES ('stuck/r1', 'unheard')")
+    report = handle.wait(30)
+    assert report.outcome == "undone"
+    assert "unheard" in str(report)
+
+
+def test_a_cancel_is_heard_after_the_connection_was_cut(fleet):
+    """A worker whose connection for notifications is ended makes another one, and hears what came between."""
+    fleet.serving()
+    handle = fleet.submit("stuck", "r1")
+    fleet.begun("r1/wait/run")
+    with psycopg.connect(fleet.url.removeprefix("dbos+"), autocommit=True) as connection:
+        cut = connection.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE query LIKE '%automa%notices%' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    assert cut[0] >= 1
+    handle.cancel()
+    assert handle.wait(30).outcome == "undone"
 
 
 def test_a_cancel_comes_between_steps(fleet):

@@ -76,8 +76,8 @@ class Carrier:
         part = await self._new_part(own, version, json.loads(entries), None)
         way = _Way(part, own, own, version, (), asyncio.Event())
         with self._carrying(way):
-            with self._notices.heard({own: part.signals.cancel}) as heard:
-                end = await self._carried(way, heard)
+            with self._notices.heard({own: part.signals.cancel}):
+                end = await self._carried(way)
             if part.signals.cancelled is not None:
                 await self._notices.remove(own)
         return end
@@ -101,8 +101,8 @@ class Carrier:
 
         with self._carrying(way):
             told = {turn: part.signals.cancel, **dict.fromkeys(forks, give_up)}
-            with self._notices.heard(told) as heard:
-                end = await self._carried(way, heard)
+            with self._notices.heard(told):
+                end = await self._carried(way)
             if cancels and end == BAD:
                 await self._notices.post(fork, f"given up, since {path} has failed")
         return json.dumps([part.added, end])
@@ -150,7 +150,7 @@ class Carrier:
             if self._parts.get(way.own) is way.part:  # one that was let go may have been taken again
                 del self._parts[way.own]
 
-    async def _carried(self, way: _Way, heard: asyncio.Future[None]) -> str:
+    async def _carried(self, way: _Way) -> str:
         walk = carry(way.part)
         forks = itertools.count()
         answer: Any = None
@@ -162,7 +162,7 @@ class Carrier:
                 end: str = stop.value
                 return end
             if isinstance(command, Step):
-                answer = json.loads(await self._recorded(command, heard))
+                answer = json.loads(await self._recorded(command))
                 until = answer.get("until", until)
             elif isinstance(command, Wait):
                 await self._waited(way, until, command)
@@ -170,21 +170,21 @@ class Carrier:
             else:
                 answer = await self._branched(way, command, f"{way.own}#{next(forks)}")
 
-    async def _recorded(self, step: Step, heard: asyncio.Future[None]) -> str:
+    async def _recorded(self, step: Step) -> str:
         """Have one step of DBOS carry on a part; return once that is recorded."""
         recorded = asyncio.get_running_loop().create_future()
         try:
-            return await DBOS.run_step_async({"name": step.name}, self._lived, step.part, heard, recorded)
+            return await DBOS.run_step_async({"name": step.name}, self._lived, step.part, recorded)
         finally:
             recorded.set_result(None)
 
-    async def _lived(self, part: Part, heard: asyncio.Future[None], recorded: asyncio.Future[None]) -> str:
+    async def _lived(self, part: Part, recorded: asyncio.Future[None]) -> str:
         """Carry on a part: what one step of DBOS does.
 
         Its answer is text, and ASCII: so there is nothing in it that Postgres would refuse. A wait has its
         end recorded with it, so that it does not begin anew with each worker that takes it.
         """
-        await asyncio.shield(heard)  # what the run was told before is heard first
+        await self._notices.current()
         await self._keeper.permit()
         found = await part.advance()
         self._unrecorded.add(recorded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ class DbosEngine(EngineBase):
 
         def call(client: DBOSClient) -> Turn:
             # Before its steps: so those of one that has ended are all.
-            turn = _last(client, workflow_id, run_id, load_input=True)
+            turn = _last(client, workflow_id, run_id)
             version, text = _given(turn)
             entries = [*json.loads(text), *_added(client, turn.workflow_id)]
             return Turn(turn_name(turn.workflow_id, version), entries, _end_of(turn))
@@ -128,11 +129,16 @@ class DbosEngine(EngineBase):
             RunNotFoundError: Where there is no such run.
             EngineError: Where the engine cannot be used.
         """
-        found = self._database.ask(lambda client: _last(client, workflow_id, run_id, load_input=False))
-        turn = found.workflow_id
-        if not self._waiting.wait(turn, timeout):
-            raise TimeoutError(f"run {run_id!r} goes on still, after {timeout:g} s")
-        return self.last_turn(workflow_id, run_id)
+        until = None if timeout is None else time.monotonic() + timeout
+        number = 0
+        while True:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            if not self._waiting.wait(turn_id(workflow_id, run_id, number), left):
+                raise TimeoutError(f"run {run_id!r} goes on still, after {timeout:g} s")
+            last = self.last_turn(workflow_id, run_id)
+            if last.end is not None:
+                return last
+            number = last.name.number  # the run was carried on meanwhile
 
     def signal_cancel(self, name: Name, note: str) -> None:
         """Tell a turn that its run is to be undone, durably.
@@ -211,13 +217,13 @@ def _exists(name: Name) -> str:
     )
 
 
-def _last(client: DBOSClient, workflow_id: str, run_id: str, *, load_input: bool) -> WorkflowStatus:
-    """Return the last turn of a run; what it was given only where that is asked for."""
+def _last(client: DBOSClient, workflow_id: str, run_id: str) -> WorkflowStatus:
+    """Return the last turn of a run."""
     last: WorkflowStatus | None = None
     number = 0
     while True:
         ids = [turn_id(workflow_id, run_id, each) for each in range(number, number + _TURNS)]
-        listed = client.list_workflows(workflow_ids=ids, load_input=load_input)
+        listed = client.list_workflows(workflow_ids=ids)
         found = {each.workflow_id: each for each in listed}
         for each in ids:
             last = found.get(each, last)

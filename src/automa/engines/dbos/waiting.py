@@ -32,7 +32,7 @@ class Waiting:
         self._looked = 0.0
 
     def wait(self, turn: str, timeout: float | None) -> bool:
-        """Wait until a turn has ended; return whether it has.
+        """Wait until a turn has ended, or is not there; return whether that is so.
 
         Raises:
             EngineError: Where the database is away for too long.
@@ -67,7 +67,7 @@ class Waiting:
 
         def call(client: DBOSClient) -> set[str]:
             found = client.list_workflows(workflow_ids=turns, load_input=False, load_output=False)
-            return {each.workflow_id for each in found if each.status not in GOING_ON}
+            return set(turns).difference(each.workflow_id for each in found if each.status in GOING_ON)
 
         ended = self._database.ask(call)
         self._looked = time.monotonic()
