@@ -6,7 +6,8 @@ The tree of exceptions::
     ├── AutomaError
     │   ├── WorkflowDefinitionError (ValueError)   the workflow cannot be run as it is written
     │   │   ├── UnknownStepError (LookupError)     a step id that no registry entry has
-    │   │   └── AsyncStepError                     an async step in a synchronous run
+    │   │   ├── AsyncStepError                     an async step in a synchronous run
+    │   │   └── SagaFileError                      a saga file in which something is wrong, and where
     │   ├── RunIdError (ValueError)                a run id that is not of the allowed form
     │   ├── RunExistsError                         a run with that id has been started before
     │   ├── RunNotFoundError (LookupError)         no run with that id in the store
@@ -16,6 +17,7 @@ The tree of exceptions::
     │   ├── StoreError                             a store that cannot be read or written
     │   │   └── OwnershipLost                      the run was taken over by somebody else
     │   ├── EngineError                            an engine that cannot be used
+    │   ├── CommandError                           a command of a saga file that has failed
     │   ├── ResultError (ValueError)               a result that a journal cannot keep
     │   ├── UnknownOutcomeError                    nobody can tell whether a step has had its effect
     │   ├── StepTimeout (TimeoutError)             a step took longer than it may
@@ -50,6 +52,7 @@ __all__ = [
     "AsyncStepError",
     "AutomaError",
     "BranchCancelled",
+    "CommandError",
     "DeadlineExceeded",
     "EncodedError",
     "EngineError",
@@ -66,6 +69,7 @@ __all__ = [
     "RunNotFoundError",
     "RunOwnedError",
     "RunRequestError",
+    "SagaFileError",
     "Skip",
     "StateError",
     "StepTimeout",
@@ -97,6 +101,38 @@ class UnknownStepError(WorkflowDefinitionError, LookupError):
 
 class AsyncStepError(WorkflowDefinitionError):
     """An async step met in a synchronous run."""
+
+
+class SagaFileError(WorkflowDefinitionError):
+    """A saga file that cannot be used: nothing was started.
+
+    Args:
+        problem: What is wrong.
+        file: The name of the file.
+        line: In which line, from 1; 0 where it is none in particular.
+        column: In which column, from 1.
+
+    Attributes:
+        problem: As above.
+        file: As above.
+        line: As above.
+        column: As above.
+    """
+
+    def __init__(self, problem: str, file: str, line: int, column: int) -> None:
+        self.problem: str = problem
+        self.file: str = file
+        self.line: int = line
+        self.column: int = column
+        place = f"{file}:{line}:{column}" if line else file
+        super().__init__(f"{place}: {problem}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem, self.file, self.line, self.column)
+
+
+class CommandError(AutomaError):
+    """A command of a saga file that could not be started, or has ended otherwise than it should."""
 
 
 class RunIdError(AutomaError, ValueError):

@@ -171,6 +171,17 @@ class Workflow:
         """The steps as they were given; runs work on copies of them."""
         return self._definition.steps
 
+    def first_state(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the first values of the state of a new run; a subclass may check and complete them.
+
+        Args:
+            given: What the run is started with.
+
+        Raises:
+            StateError: Where it may not be started with that: nothing is.
+        """
+        return given
+
     def plan(self) -> Plan:
         """Return what would be undone in which order if a step failed; nothing is run."""
         from automa.plan.plan import plan_of  # noqa: PLC0415  # few need it
@@ -527,6 +538,7 @@ class Workflow:
     ) -> Launch:
         """Return a run that has not begun, after all that could be wrong with it has been checked."""
         run_id = _new_run_id(run_id, state)
+        state = self.first_state(state or {})
         listeners = Listeners((*self._observers, *observers), self._logger, run_id)
         suspends = _suspends(on_cancel, is_journaled=store is not None)
         until = self._until(deadline)
@@ -733,7 +745,8 @@ def begun_of(
         AutomaError: As in `Workflow.start`.
     """
     until = workflow._until(deadline)  # noqa: SLF001  # the same module
-    return workflow._begun(state, _new_run_id(run_id, state), until)  # noqa: SLF001
+    run_id = _new_run_id(run_id, state)
+    return workflow._begun(workflow.first_state(state or {}), run_id, until)  # noqa: SLF001
 
 
 def launch_of(

@@ -13,6 +13,7 @@ import typer
 
 import automa
 from automa.cli import exits
+from automa.cli.beginning import add_init
 from automa.cli.exits import Exit, InputError
 from automa.cli.exploring import explore
 from automa.cli.fleet import add_fleet
@@ -22,15 +23,27 @@ from automa.cli.options import (
     DeadlineOption,
     OnCancel,
     OnCancelOption,
+    PlainOption,
+    QuietOption,
     SecretOption,
     StoreOption,
+    TargetArgument,
+    VerboseOption,
     checked_url,
     parse_deadline,
     parse_values,
     read_secrets,
     say_how_to_go_on,
 )
-from automa.cli.output import ReportFormat, check_output, errors_in_one_line, print_report, say, write_text
+from automa.cli.output import (
+    ReportFormat,
+    check_output,
+    errors_in_one_line,
+    print_report,
+    print_text,
+    say,
+    write_text,
+)
 from automa.cli.planning import add_plan
 from automa.cli.targets import load_workflow
 from automa.cli.watching import view_of, watch
@@ -91,9 +104,7 @@ def _root(
 
 @app.command()
 def run(
-    target: Annotated[
-        str, typer.Argument(metavar="FILE[:NAME]", help="A Python file or module, and the workflow in it.")
-    ],
+    target: TargetArgument,
     values: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A value of the state; JSON where it reads as such."),
@@ -107,7 +118,12 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the report to this file.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while the run goes on.")] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    as_lines: PlainOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan, once all that is given fits; start nothing.")
+    ] = False,
 ) -> None:
     """Run a workflow and print its report; with a store it survives the death of the process.
 
@@ -124,7 +140,11 @@ def run(
         url = None if store is None else checked_url(store)
         suspends = _suspends(on_cancel, url)
         workflow = load_workflow(target)
-        view = view_of(quiet=quiet)
+        if dry_run:
+            workflow.first_state(state)
+            print_text(str(workflow.plan()))
+            raise Exit(exits.SUCCEEDED)
+        view = view_of(workflow, quiet=quiet, verbose=verbose, plain=as_lines)
         finished = watch(
             workflow,
             view,
@@ -157,11 +177,21 @@ def _suspends(on_cancel: OnCancel | None, url: str | None) -> bool:
     return url is not None and on_cancel is not OnCancel.ROLLBACK
 
 
+add_init(app)
 operate(app)
 add_fleet(app)
 app.command()(explore)
 add_plan(app)
 add_lint(app)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of saga files, for editors."""
+    from automa.sagafile import json_schema  # noqa: PLC0415  # no other command waits for it
+
+    with errors_in_one_line():
+        print_text(json.dumps(json_schema(), indent=2))
 
 
 @app.command()

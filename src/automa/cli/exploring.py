@@ -20,10 +20,10 @@ from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.options import parse_values
 from automa.cli.output import check_output, errors_in_one_line, print_text, say, write_text
-from automa.cli.targets import load_target, only_workflow
+from automa.cli.targets import SAGA_FILES, load_target, load_workflow, only_workflow
 from automa.cli.views import plain
 from automa.errors import AutomaError, text_of
-from automa.testing import World
+from automa.testing import DirectoryWorld, World
 from automa.testing import explore as explore_saga
 from automa.workflow import Workflow
 
@@ -65,8 +65,9 @@ def explore(
     world: Annotated[
         str | None,
         typer.Option(
-            metavar="[FILE:]NAME",
-            help="What the steps touch: has reset() and snapshot(); or a function that returns it.",
+            metavar="[FILE:]NAME|dir:PATH",
+            help="What the steps touch: has reset() and snapshot(), or a function that returns it; or an "
+            "empty folder.",
         ),
     ] = None,
     values: Annotated[
@@ -140,7 +141,9 @@ def _find(target: str) -> tuple[Workflow | Callable[..., Any], str]:
             raise InputError(
                 f"{source} has no workflow: name a function that returns one, as in {source}:make_workflow"
             )
-        return only_workflow(module, source), source
+        only = only_workflow(module, source)
+        # A saga file is read anew for each process that is played.
+        return (only if Path(source).suffix not in SAGA_FILES else lambda: load_workflow(target)), source
     made = _value(module, source, name)
     if not isinstance(made, Workflow) and not callable(made):
         kind = type(made).__name__
@@ -186,6 +189,9 @@ def _world(text: str, beside: str) -> World:
     Raises:
         InputError: Where it names none.
     """
+    kind, _, folder = text.partition(":")
+    if kind == "dir":
+        return _folder(folder)
     found, source = _named(text, beside)
     # A class of worlds has the methods of one too.
     if isinstance(found, type) or (callable(found) and not isinstance(found, World)):
@@ -196,6 +202,18 @@ def _world(text: str, beside: str) -> World:
             f"--world {text}: it is of type {type(found).__name__}, without reset() and snapshot()"
         )
     return found
+
+
+def _folder(path: str) -> DirectoryWorld:
+    """Return the world of a folder.
+
+    Raises:
+        InputError: Where it cannot be reset, since there is something in it.
+    """
+    try:
+        return DirectoryWorld(path=path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--world dir:{path}: {error}") from None
 
 
 def _resources(text: str, beside: str) -> Mapping[str, Any] | Callable[..., Mapping[str, Any]]:

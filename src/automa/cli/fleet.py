@@ -18,6 +18,7 @@ from automa.cli.exits import Exit, InputError
 from automa.cli.options import (
     DeadlineOption,
     SecretOption,
+    TargetArgument,
     WorkflowOption,
     checked_url,
     open_existing,
@@ -144,9 +145,7 @@ def _log_to_stderr(*, quiet: bool) -> None:
 
 
 def submit(
-    target: Annotated[
-        str, typer.Argument(metavar="FILE[:NAME]", help="A Python file or module, and the workflow in it.")
-    ],
+    target: TargetArgument,
     engine: EngineOption = None,
     values: Annotated[
         list[str] | None,

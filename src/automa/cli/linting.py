@@ -14,6 +14,7 @@ import typer
 from automa._core.expand import topology_of
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
+from automa.cli.options import TargetArgument
 from automa.cli.output import errors_in_one_line, print_text
 from automa.cli.targets import load_workflows
 from automa.cli.views import plain
@@ -30,10 +31,8 @@ def add_lint(app: typer.Typer) -> None:
 
 
 def lint(
-    target: Annotated[
-        str, typer.Argument(metavar="FILE[:NAME]", help="A Python file or module, and the workflow in it.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,  # noqa: FBT002
+    target: TargetArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
 ) -> None:
     """Tell what is likely to go wrong in workflows, by their steps and their source; no step is run.
 

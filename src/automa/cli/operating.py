@@ -22,8 +22,12 @@ from automa.cli.options import (
     FileOption,
     OnCancel,
     OnCancelOption,
+    PlainOption,
+    QuietOption,
     SecretOption,
     StoreOption,
+    TargetArgument,
+    VerboseOption,
     WorkflowOption,
     open_existing,
     parse_age,
@@ -80,7 +84,6 @@ if TYPE_CHECKING:
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.")]
 ReportOption = Annotated[ReportFormat, typer.Option(help="How the report is printed.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while the run goes on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
 
@@ -198,6 +201,8 @@ def resume(
     report: ReportOption = ReportFormat.TABLE,
     output: OutputOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    as_lines: PlainOption = False,
     engine: EngineOption = None,
 ) -> None:
     """Carry on a run whose process has died, or that was suspended; print its report.
@@ -223,13 +228,22 @@ def resume(
             raise InputError("expected one RUN, or --all and FILE[:NAME]", exits.USAGE)
         check_output(output)
         until = parse_deadline(deadline)
-        on_engine = operated(engine, store, file=file, secret=secret, on_cancel=on_cancel, quiet=quiet)
+        on_engine = operated(
+            engine,
+            store,
+            file=file,
+            secret=secret,
+            on_cancel=on_cancel,
+            quiet=quiet,
+            verbose=verbose,
+            plain=as_lines,
+        )
         if on_engine is not None:
             handle = on_engine.resume(runs[0], workflow_id=workflow, deadline=until)
             raise Exit(exits.of_report(waited(handle, report, output)))
         found = _take_up(store, runs[0], workflow, file, secret)
     suspends = on_cancel is not OnCancel.ROLLBACK
-    view = view_of(quiet=quiet)
+    view = view_of(found.workflow, quiet=quiet, verbose=verbose, plain=as_lines)
     finished = _carry_out(
         found,
         view,
@@ -287,6 +301,8 @@ def rollback(
     report: ReportOption = ReportFormat.TABLE,
     output: OutputOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    as_lines: PlainOption = False,
     engine: EngineOption = None,
 ) -> None:
     """Undo a run: one that has ended, or one that has stopped on its way.
@@ -296,12 +312,14 @@ def rollback(
     """
     with errors_in_one_line():
         check_output(output)
-        on_engine = operated(engine, store, file=file, secret=secret, quiet=quiet)
+        on_engine = operated(
+            engine, store, file=file, secret=secret, quiet=quiet, verbose=verbose, plain=as_lines
+        )
         if on_engine is not None:
             handle = on_engine.rollback(run, workflow_id=workflow, note=note)
             raise Exit(exits.of_request(waited(handle, report, output), [Outcome.UNDONE]))
         found = _take_up(store, run, workflow, file, secret)
-    view = view_of(quiet=quiet)
+    view = view_of(found.workflow, quiet=quiet, verbose=verbose, plain=as_lines)
     finished = _carry_out(
         found,
         view,
@@ -330,6 +348,8 @@ def undo(
     report: ReportOption = ReportFormat.TABLE,
     output: OutputOption = None,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    as_lines: PlainOption = False,
     engine: EngineOption = None,
 ) -> None:
     """Settle an undo that has failed, and undo what it has held up.
@@ -343,13 +363,15 @@ def undo(
         if mark_done and not note.strip():
             raise InputError("--mark-done needs --note: what was done about it?", exits.USAGE)
         check_output(output)
-        on_engine = operated(engine, store, file=file, secret=secret, quiet=quiet)
+        on_engine = operated(
+            engine, store, file=file, secret=secret, quiet=quiet, verbose=verbose, plain=as_lines
+        )
         if on_engine is not None:
             ask = on_engine.retry_undo if retry else on_engine.mark_undone
             handle = ask(run, step, workflow_id=workflow, note=note)
             raise Exit(exits.of_request(waited(handle, report, output), _SETTLED))
         found = _take_up(store, run, workflow, file, secret)
-    view = view_of(quiet=quiet)
+    view = view_of(found.workflow, quiet=quiet, verbose=verbose, plain=as_lines)
     asked = found.workflow.retry_undo_async if retry else found.workflow.mark_undone_async
     finished = _carry_out(
         found,
@@ -511,9 +533,7 @@ def export(
 
 
 def check(
-    target: Annotated[
-        str, typer.Argument(metavar="FILE[:NAME]", help="A Python file or module, and the workflow in it.")
-    ],
+    target: TargetArgument,
     store: StoreOption = None,
 ) -> None:
     """List the runs in flight that a workflow, as it is now, could not carry on, and why.

@@ -33,6 +33,20 @@ class OnCancel(StrEnum):
     ROLLBACK = "rollback"
 
 
+TargetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE[:NAME]",
+        help="A Python file or module, and the workflow in it; or a saga file (.yaml).",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while the run goes on.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show what each action has left: attempts, effects, outputs.")
+]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help="Show lines alone, as where there is no terminal.")
+]
 StoreOption = Annotated[
     str | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from automa.cli.options import TargetArgument
 from automa.cli.output import check_output, errors_in_one_line, print_text, write_text
 from automa.cli.targets import load_workflow
 from automa.plan import Plan
@@ -38,9 +39,7 @@ def add_plan(app: typer.Typer) -> None:
 
 
 def plan(
-    target: Annotated[
-        str, typer.Argument(metavar="FILE[:NAME]", help="A Python file or module, and the workflow in it.")
-    ],
+    target: TargetArgument,
     form: Annotated[PlanFormat, typer.Option("--format", help="How the plan is printed.")] = PlanFormat.TEXT,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file.")] = None,
 ) -> None:

@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from automa._core.parallel import Parallel
@@ -17,7 +18,9 @@ from automa.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
+
+SAGA_FILES = (".yaml", ".yml")
+"""How the names of saga files end."""
 
 
 def load_workflow(target: str) -> Workflow:
@@ -123,7 +126,7 @@ def _exists(source: str) -> bool:
 
 
 def _is_file_name(source: str) -> bool:
-    if source.endswith(".py") or "/" in source:
+    if source.endswith((".py", *SAGA_FILES)) or "/" in source:
         return True
     return _exists(source) and not (Path(source) / "__init__.py").exists()  # a package is a module
 
@@ -145,6 +148,8 @@ def _load_file(path: Path) -> ModuleType:
         raise InputError(f"there is no file {path}", USAGE)
     if not path.is_file():
         raise InputError(f"{path} is no file", USAGE)
+    if path.suffix in SAGA_FILES:
+        return _load_saga_file(path)
     stem = path.stem
     name = stem if stem.isidentifier() and stem not in sys.modules else f"automa_target_{stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -159,6 +164,22 @@ def _load_file(path: Path) -> ModuleType:
         raise
     except BaseException as error:
         raise InputError(f"{path} cannot be imported: {_describe(error, str(spec.origin))}") from error
+    return module
+
+
+def _load_saga_file(path: Path) -> ModuleType:
+    """Return what stands for a saga file: a module with its workflow.
+
+    Raises:
+        InputError: Where PyYAML is missing.
+        SagaFileError: Where something in it is wrong.
+    """
+    try:
+        from automa.sagafile import load  # noqa: PLC0415  # it needs the extra yaml
+    except ImportError as error:
+        raise InputError(str(error)) from None
+    module = ModuleType(path.stem)
+    module.workflow = load(path)  # type: ignore[attr-defined]
     return module
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -15,10 +16,13 @@ from automa._core.status import Action, Outcome, Status
 from automa.errors import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import RenderableType
 
     from automa._core.records import Record
     from automa._core.reports import StepReport, WorkflowReport
+    from automa.observe.progress import StepCount
 
 _STYLES = {Status.SUCCESS: "green", Status.FAILED: "bold red", Status.SKIPPED: "dim"}
 _MARKS = {Status.SUCCESS: "✓", Status.FAILED: "✗", Status.SKIPPED: "-"}
@@ -82,10 +86,16 @@ class View:
 
 
 class PlainView(View):
-    """A line for each action, where there is no terminal."""
+    """A line for each action, where there is no terminal.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: Where they are printed.
+        is_verbose: Whether what an action has left in its report is printed too.
+    """
+
+    def __init__(self, console: Console, *, is_verbose: bool = False) -> None:
         self._console = console
+        self._is_verbose = is_verbose
 
     def begun(self, run_id: str) -> None:
         """Print the id by which the run is found again."""
@@ -93,15 +103,27 @@ class PlainView(View):
 
     def answered(self, path: str, report: StepReport) -> None:
         """Print what a step answered."""
-        self._console.print(_line(path, report), soft_wrap=True, markup=False, highlight=False)
+        for line in [_line(path, report), *(_details(report) if self._is_verbose else ())]:
+            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 class LiveView(View):
-    """The actions one below the other, the present one with a spinner; the way back is in another colour."""
+    """The actions one below the other; beneath them those at work, and how far the run is.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, refresh_per_second=10, transient=True)
+    The way back is in another colour, and has another mark.
+
+    Args:
+        console: The terminal.
+        steps: Counts the steps that are done.
+        is_verbose: As for `PlainView`.
+    """
+
+    def __init__(self, console: Console, steps: StepCount, *, is_verbose: bool = False) -> None:
+        self._steps = steps
+        self._is_verbose = is_verbose
+        self._at_work: dict[str, _AtWork] = {}
+        self._since = time.monotonic()
+        self._live = Live(console=console, refresh_per_second=10, transient=True, get_renderable=self._bottom)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -111,22 +133,81 @@ class LiveView(View):
         """Give the terminal back."""
         self._live.stop()
 
+    def resumed(self, history: list[Record]) -> None:
+        """Count what is done already."""
+        for record in history:
+            self._steps.count(record)
+
+    def on_record(self, record: Record) -> None:
+        """Show a record."""
+        self._steps.count(record)
+        super().on_record(record)
+
     def begun(self, run_id: str) -> None:
         """Leave a line with the id by which the run is found again."""
         self._live.console.print(Text(f"run {run_id}", "dim"), soft_wrap=True)
 
     def started(self, record: Started) -> None:
-        """Turn the spinner for the step that starts."""
-        back = record.action is Action.ROLLBACK
-        text = Text.assemble(
-            (f"{'↶' if back else '→'} {record.action:<8} ", "yellow" if back else "cyan"), record.path
-        )
-        self._live.update(Spinner("dots", text=text))
+        """Show that a step is at work."""
+        self._at_work[record.path] = _AtWork(record.action, time.monotonic(), Spinner("dots"))
 
     def answered(self, path: str, report: StepReport) -> None:
         """Leave a line for what the step answered."""
-        self._live.update(Text())
-        self._live.console.print(_line(path, report), soft_wrap=True)
+        self._at_work.pop(path, None)
+        line = _line(path, report)
+        if report.duration is not None:
+            line.append(f"  {_seconds(report.duration.total_seconds())}", "dim")
+        for each in [line, *(_details(report) if self._is_verbose else ())]:
+            self._live.console.print(each, soft_wrap=True)
+
+    def _bottom(self) -> RenderableType:
+        """Return what is shown beneath: it changes all the time."""
+        now = time.monotonic()
+        rows: list[RenderableType] = []
+        for path, (action, since, spinner) in list(self._at_work.items())[-_MOST_AT_WORK:]:
+            back = action is Action.ROLLBACK
+            spinner.update(
+                text=Text.assemble(
+                    (f"{'↶' if back else '→'} {action:<8} ", "yellow" if back else "cyan"),
+                    plain(path),
+                    (f"  {_seconds(now - since)}", "dim"),
+                )
+            )
+            rows.append(spinner)
+        if len(self._at_work) > _MOST_AT_WORK:
+            rows.append(Text(f"  and {len(self._at_work) - _MOST_AT_WORK} more", "dim"))
+        is_back = any(each.action is Action.ROLLBACK for each in self._at_work.values())
+        done = f"{self._steps} steps done{', on the way back' if is_back else ''}"
+        rows.append(Text(f"{done}, {_seconds(now - self._since)}", "yellow" if is_back else "dim"))
+        return Group(*rows)
+
+
+_MOST_AT_WORK = 10
+
+
+class _AtWork(NamedTuple):
+    action: str
+    since: float
+    spinner: Spinner
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 60:  # noqa: PLR2004  # a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"  # noqa: PLR2004
+
+
+def _details(report: StepReport) -> Iterator[Text]:
+    """Yield, line by line, what an action has left in its report: failed attempts, effects and metadata."""
+    for number, attempt in enumerate(report.failed_attempts, 1):
+        yield Text(f"    attempt {number} failed: {_reason(attempt)}", "dim")
+    for effect in report.effects:
+        yield Text(f"    {effect.kind} {plain(effect.ref)}", "dim")
+    for name, value in report.metadata.items():
+        text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+        for line in text.splitlines():
+            yield Text(f"    {plain(name)}: {plain(line)}", "dim")
 
 
 def _line(path: str, report: StepReport) -> Text:
@@ -153,15 +234,14 @@ def _reason(report: StepReport) -> str:
 
 def report_table(report: WorkflowReport, *, has_title: bool = True) -> RenderableType:
     """Return a report as a table with one row an action."""
-    title = Text(plain(report.headline), "bold") if has_title else None
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    table = Table()
     for column in ("action", "step", "status"):
         table.add_column(column)
     table.add_column("took", justify="right")
     table.add_column("reason", overflow="fold")
     _add_rows(table, report, "")
-    table.caption = Text(plain(_summary(report)))
-    return table
+    title = [Text(plain(report.headline), "bold")] if has_title else []
+    return Group(*title, table, Text(plain(_summary(report))))
 
 
 def _add_rows(table: Table, report: WorkflowReport, indent: str) -> None:

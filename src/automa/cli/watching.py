@@ -11,11 +11,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from automa._core.expand import topology_of
 from automa.cli import exits
 from automa.cli.exits import Exit
 from automa.cli.output import say
 from automa.cli.views import LiveView, PlainView, View, plain, quiet_console
 from automa.errors import text_of
+from automa.observe.progress import StepCount, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -24,12 +26,21 @@ if TYPE_CHECKING:
     from automa.workflow import Workflow
 
 
-def view_of(*, quiet: bool) -> View:
-    """Return what shows a run while it goes on."""
+def view_of(workflow: Workflow, *, quiet: bool, verbose: bool, plain: bool) -> View:
+    """Return what shows a run while it goes on.
+
+    Args:
+        workflow: The workflow.
+        quiet: Whether nothing is shown.
+        verbose: Whether what each action has left in its report is shown.
+        plain: Whether lines alone are shown, also where there is a terminal.
+    """
     if quiet:
         return View()
     console = quiet_console(stderr=True)
-    return LiveView(console) if console.is_terminal else PlainView(console)
+    if plain or not console.is_terminal:
+        return PlainView(console, is_verbose=verbose)
+    return LiveView(console, StepCount(leaves(topology_of(workflow.definition))), is_verbose=verbose)
 
 
 class _LossyStream(io.TextIOBase):

@@ -20,6 +20,41 @@ if TYPE_CHECKING:
     from automa._core.reports import StepReport
 
 
+class StepCount:
+    """Counts the steps of a run that are done.
+
+    A step is done once its run has succeeded or was skipped, until it is undone; the steps in a nested
+    workflow count, the workflow itself does not.
+
+    Args:
+        steps: The paths of all steps, as far as they are known before they are built.
+    """
+
+    def __init__(self, steps: Iterable[str] = ()) -> None:
+        self._steps = frozenset(steps)
+        self._done: set[str] = set()
+
+    def count(self, record: Record) -> None:
+        """Count what a record tells of."""
+        if isinstance(record, Begun):
+            self._steps, self._done = frozenset(leaves(record.steps)), set()
+        elif isinstance(record, Answered) and record.report.workflow is None:
+            self._count_action(record.path, record.report)
+
+    def _count_action(self, path: str, report: StepReport) -> None:
+        if report.status is Status.FAILED:  # an undo that failed has left the step as it was
+            return
+        if report.action is Action.ROLLBACK:
+            self._done.discard(path)
+        elif report.action is Action.RUN or report.status is Status.SKIPPED:
+            self._done.add(path)
+
+    def __str__(self) -> str:
+        """Return how many are done, and of how many where that is known."""
+        of_all = f"/{len(self._steps | self._done)}" if self._steps else ""
+        return f"{len(self._done)}{of_all}"
+
+
 class ProgressObserver:
     """Writes a line for each action that has finished, and one for the end of the run.
 
@@ -48,10 +83,9 @@ class ProgressObserver:
         self._stream = stream
         self._begin("")
 
-    def _begin(self, run_id: str, steps: Iterable[str] = ()) -> None:
+    def _begin(self, run_id: str) -> None:
         self._run_id = run_id
-        self._steps = frozenset(steps)
-        self._done: set[str] = set()
+        self._steps = StepCount()
 
     def for_run(self, run_id: str) -> Self:
         """Return an observer of one run, which counts from 0."""
@@ -63,7 +97,7 @@ class ProgressObserver:
         """Count what is done already, and write how much that is."""
         for record in history:
             self._count(record)
-        self._write(f"run {self._run_id}: {self._progress()} steps are done already")
+        self._write(f"run {self._run_id}: {self._steps} steps are done already")
 
     def on_record(self, record: Record) -> None:
         """Count a record, and write a line where an action or the run has ended with it."""
@@ -71,28 +105,14 @@ class ProgressObserver:
         if isinstance(record, Answered):
             report = record.report
             reason = "" if report.reason is None else f": {_text_of(report.reason)}"
-            self._write(f"[{self._progress()}] {report.action} {record.path} {report.status}{reason}")
+            self._write(f"[{self._steps}] {report.action} {record.path} {report.status}{reason}")
         elif isinstance(record, Ended):
             self._write(f"run {record.report.run_id}: {record.report.headline}")
 
     def _count(self, record: Record) -> None:
         if isinstance(record, Begun):
-            self._begin(record.run_id, _leaves(record.steps))
-        elif isinstance(record, Answered) and record.report.workflow is None:
-            self._count_action(record.path, record.report)
-
-    def _count_action(self, path: str, report: StepReport) -> None:
-        if report.status is Status.FAILED:  # an undo that failed has left the step as it was
-            return
-        if report.action is Action.ROLLBACK:
-            self._done.discard(path)
-        elif report.action is Action.RUN or report.status is Status.SKIPPED:
-            self._done.add(path)
-
-    def _progress(self) -> str:
-        """Return how many steps are done, and of how many where that is known."""
-        of_all = f"/{len(self._steps | self._done)}" if self._steps else ""
-        return f"{len(self._done)}{of_all}"
+            self._run_id = record.run_id
+        self._steps.count(record)
 
     def _write(self, line: str) -> None:
         stream = sys.stderr if self._stream is None else self._stream
@@ -103,14 +123,14 @@ class ProgressObserver:
             stream.flush()
 
 
-def _leaves(steps: Iterable[Topology], prefix: str = "") -> Iterator[str]:
+def leaves(steps: Iterable[Topology], prefix: str = "") -> Iterator[str]:
     """Yield the paths of the steps that are no workflows."""
     for step in steps:
         path = prefix + part_of(step.id)
         if step.steps is None:
             yield path
         else:
-            yield from _leaves(step.steps, f"{path}/")
+            yield from leaves(step.steps, f"{path}/")
 
 
 def _text_of(reason: BaseException | str) -> str:

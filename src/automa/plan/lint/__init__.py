@@ -55,7 +55,10 @@ def _findings(definition: Definition, sites: list[Site], sources: Sources) -> It
     ]
     for check in checks:
         for code, site, function, message in check:
-            file, line = _place(function or next(iter(site.functions), None))
+            # One that was made of a file of another kind says itself where it stands.
+            file, line = getattr(site.step, "place", None) or _place(
+                function or next(iter(site.functions), None)
+            )
             yield Finding(code, RULES[code], site.path, message, definition.id, file, line)
 
 

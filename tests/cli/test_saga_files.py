@@ -1,0 +1,132 @@
+"""Saga files on the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SAGA = """\
+automa: 1
+id: site
+vars: {title: {description: what it is called}}
+cwd: world
+steps:
+  - {id: folder, run: [mkdir, -p, site], undo: {shell: sh, script: 'if test -d site; then rmdir site; fi'}}
+  - {id: page, run: {shell: sh, script: 'echo "$VAR_TITLE" > site/index.html'}, undo: [rm, -f, site/index.html]}
+"""
+
+
+@pytest.fixture
+def automa(tmp_path):
+    """Return what runs the command in a folder with the saga."""
+    (tmp_path / "saga.yaml").write_text(SAGA)
+    (tmp_path / "world").mkdir()
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "automa", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_saga_file_runs_is_shown_and_rolled_back(automa, tmp_path):
+    """A run of a saga file is journaled, shown, and rolled back without naming the file again."""
+    store = ("--store", "sqlite:///runs.db")
+    done = automa("run", "saga.yaml", "--set", "title=Hi", "--run-id", "r1", *store)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "world/site/index.html").read_text() == "Hi\n"
+    assert "succeeded" in automa("show", "r1", *store).stdout
+    assert automa("rollback", "r1", *store).returncode == 0
+    assert not (tmp_path / "world/site").exists()
+
+
+def test_what_is_wrong_starts_nothing(automa, tmp_path):
+    """A mistake in the file, or a value that does not fit, ends the command with 65 and one line."""
+    missing = automa("run", "saga.yaml")
+    assert (missing.returncode, missing.stderr) == (
+        65,
+        "automa: site needs a value for title: use --set title=VALUE\n",
+    )
+    (tmp_path / "bad.yaml").write_text(SAGA.replace("undo:", "undoo:", 1))
+    bad = automa("run", "bad.yaml", "--set", "title=x")
+    assert (bad.returncode, bad.stderr) == (
+        65, "automa: bad.yaml:6:42: steps[0]: there is no key 'undoo' here: is it 'undo'?\n"
+    )  # fmt: skip
+    assert automa("run", "none.yaml").returncode == 64
+    assert not list((tmp_path / "world").iterdir())
+
+
+def test_a_dry_run_prints_the_plan_and_starts_nothing(automa, tmp_path):
+    """With --dry-run the values are checked, and the plan is printed."""
+    done = automa("run", "saga.yaml", "--set", "title=x", "--dry-run")
+    assert done.returncode == 0
+    assert "the whole way back, from the step that fails: page, folder" in done.stdout
+    assert automa("run", "saga.yaml", "--dry-run").returncode == 65
+    assert not list((tmp_path / "world").iterdir())
+
+
+def test_a_saga_file_is_planned_linted_and_explored(automa):
+    """The other commands take a saga file as they take Python; a folder is a world for the explorer."""
+    assert "folder  step  undo" in automa("plan", "saga.yaml").stdout
+    assert automa("lint", "saga.yaml").returncode == 0
+    explored = automa("explore", "saga.yaml", "--world", "dir:world", "--set", "title=x")
+    assert explored.returncode == 0, explored.stdout
+    assert "nothing is violated" in explored.stdout
+    assert "same workflow object" not in explored.stdout
+
+
+def test_a_violation_in_a_saga_file_is_found(automa, tmp_path):
+    """A command that does not stand being called twice is found; and the linter names the line of a step."""
+    (tmp_path / "saga.yaml").write_text(SAGA.replace("mkdir, -p", "mkdir"))
+    explored = automa("explore", "saga.yaml", "--world", "dir:world", "--set", "title=x")
+    assert explored.returncode == 1
+    assert "folder: idempotent run: VIOLATED" in explored.stdout
+    (tmp_path / "saga.yaml").write_text(SAGA.replace(", undo: [rm, -f, site/index.html]", ""))
+    linted = automa("lint", "saga.yaml")
+    assert linted.returncode == 1
+    assert linted.stdout.startswith("saga.yaml:7: SAGA003 step 'page'")
+
+
+def test_a_folder_that_is_not_empty_is_no_world(automa, tmp_path):
+    """The explorer empties no folder in which there is something."""
+    (tmp_path / "world/mine").touch()
+    done = automa("explore", "saga.yaml", "--world", "dir:world", "--set", "title=x")
+    assert done.returncode == 65
+    assert "is not empty" in done.stderr
+    assert (tmp_path / "world/mine").exists()
+
+
+def test_the_schema_is_printed(automa):
+    """`automa schema` prints the JSON Schema."""
+    assert json.loads(automa("schema").stdout)["title"] == "automa saga file"
+
+
+def test_a_saga_file_runs_on_an_engine(automa, tmp_path):
+    """A run of a saga file is submitted, and a worker that has the file carries it on."""
+    engine = ("--engine", "sqlite:///runs.db")
+    done = automa("submit", "saga.yaml", "--set", "title=Hi", "--run-id", "r1", *engine)
+    assert done.returncode == 0, done.stderr
+    refused = automa("submit", "saga.yaml", *engine)
+    assert refused.returncode == 65
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "automa", "worker", "saga.yaml", *engine],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in worker.stderr:
+            if "r1" in line and "succeeded" in line:
+                break
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+    assert (tmp_path / "world/site/index.html").read_text() == "Hi\n"
