@@ -7,7 +7,7 @@ UNCOVERED := tests/durable/seeded tests/durable/test_crash_points.py tests/durab
 
 ENGINES := tests/engines/dbos tests/engines/restate
 
-.PHONY: setup test faults engines uncovered coverage lint types format bench
+.PHONY: setup test faults engines uncovered coverage lint types docs docs-cli format bench
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -40,6 +40,12 @@ lint:
 types:
 	$(BIN)/mypy
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pyright --ignoreexternal --verifytypes automa
+
+docs: # the site, in build/site: a link to nowhere, a page that is not in the nav, or a name that is not there ends it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-cli: # docs/reference/cli.md, from the commands
+	$(BIN)/python docs/generate_cli.py
 
 format:
 	$(BIN)/ruff check --fix .
