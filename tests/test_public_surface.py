@@ -16,6 +16,7 @@ import automa.observe
 import automa.operations
 import automa.plan
 import automa.plan.lint
+import automa.sagafile
 import automa.stores
 import automa.testing
 import automa.wire.v0
@@ -35,6 +36,7 @@ def test_the_public_names_are_frozen():
         "Begun",
         "BranchCancelled",
         "Cancelled",
+        "CommandError",
         "Context",
         "DeadlineExceeded",
         "Effect",
@@ -70,6 +72,7 @@ def test_the_public_names_are_frozen():
         "RunOwnedError",
         "RunRequestError",
         "SagaBuild",
+        "SagaFileError",
         "SagaPrepare",
         "SagaRun",
         "SagaUndo",
@@ -102,6 +105,11 @@ def test_the_public_names_are_frozen():
     ]
 
 
+def test_the_names_for_saga_files_are_frozen():
+    """automa.sagafile has these names, and no others."""
+    assert automa.sagafile.__all__ == ["SagaFile", "json_schema", "load", "loads"]
+
+
 def test_the_observers_that_are_there_already_are_frozen():
     """automa.observe has these names, and no others."""
     assert automa.observe.__all__ == ["LoggingObserver", "ProgressObserver"]
@@ -120,6 +128,7 @@ def test_every_public_name_is_in_the_reference():
         automa.operations,
         automa.plan,
         automa.plan.lint,
+        automa.sagafile,
         automa.stores,
         automa.testing,
         automa.wire.v0,

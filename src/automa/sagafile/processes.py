@@ -186,7 +186,7 @@ async def end_left_behind(key: str) -> None:
 
 
 def _left_behind(key: str) -> list[int]:
-    """Return the ids of commands, and so of their groups, that are at work for a step and have lost their automa.
+    """Return the ids of commands, and so of their groups, at work for a step, that have lost their automa.
 
     One whose automa is alive is another run's, of the same id in another store.
     """
