@@ -50,7 +50,7 @@ def parse(text: str | bytes) -> Any:
     """
     try:
         _check_events(text)
-        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+        return yaml.load(text, _Loader)  # noqa: S506  # nosec B506  # a SafeLoader
     except WireError:
         raise
     except Exception as error:  # noqa: BLE001  # besides its own, PyYAML lets errors of all kinds through

@@ -150,7 +150,7 @@ class RestateEngine(EngineBase):
             key = "i.target_service_key"
             asked += f" AND ({key} = {text(run_id)} OR starts_with({key}, {text(run_id + '~')}))"
         rows = self._server.query(
-            "SELECT i.id, i.target_service_name, i.target_service_key, i.status, i.created_at, "  # noqa: S608
+            "SELECT i.id, i.target_service_name, i.target_service_key, i.status, i.created_at, "  # noqa: S608  # nosec B608
             "i.modified_at, s.value_utf8 AS outcome FROM sys_invocation i "
             "LEFT JOIN state s ON s.service_name = i.target_service_name "
             "AND s.service_key = i.target_service_key AND s.key = 'status' "
@@ -161,7 +161,7 @@ class RestateEngine(EngineBase):
     def _entries(self, invocation_id: str) -> list[Entry]:
         """Return the history of a run: what its last turn was given, and what its steps have returned."""
         rows = self._server.query(
-            f"SELECT entry_json FROM sys_journal WHERE id = {text(invocation_id)} "  # noqa: S608
+            f"SELECT entry_json FROM sys_journal WHERE id = {text(invocation_id)} "  # noqa: S608  # nosec B608
             "AND entry_type IN ('Command: Input', 'Notification: Run') ORDER BY index"
         )
         entries: list[Entry] = []

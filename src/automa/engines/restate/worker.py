@@ -213,7 +213,7 @@ class RestateWorker(WorkerBase):
         prefixes = {prefix_of(workflow_id) for workflow_id, _ in self.host.workflows}
         ours = " OR ".join(f"starts_with(target_service_name, {text(each)})" for each in sorted(prefixes))
         rows = self._server.query(
-            "SELECT target_service_name AS service, count(*) AS runs FROM sys_invocation "  # noqa: S608
+            "SELECT target_service_name AS service, count(*) AS runs FROM sys_invocation "  # noqa: S608  # nosec B608
             f"WHERE ({ours}) AND target_service_name NOT IN ({own}) AND target_handler_name = 'run' "
             "AND status != 'completed' GROUP BY target_service_name"
         )
