@@ -53,6 +53,18 @@ def test_an_example(name, last_lines, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("title", "status"), [("Hello", 0), ("", 1)])
+def test_the_saga_file(title, status, tmp_path):
+    """The saga without Python puts its page where it says; with no title it fails, and leaves nothing."""
+    folder = tmp_path / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "automa", "run", EXAMPLES / "site.yaml", "--set", f"title={title}", "--set", f"folder={folder}"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert (folder.exists(), (folder / "index.html").exists()) == ((status == 0),) * 2
+
+
 def test_the_agent_tells_what_it_could_not_take_back():
     """The first of its two runs goes back, and the mail that was sent is left."""
     done = subprocess.run(

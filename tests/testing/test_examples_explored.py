@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from automa import Workflow
+from automa.sagafile import loads
 from automa.testing import DictWorld, DirectoryWorld, explore
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -129,7 +130,14 @@ def release():
     )
 
 
-@pytest.mark.parametrize("example", [payment, provision, approval, agent_tools, checkout, release])
+def site():
+    """The saga file, whose commands work in the folder of the world."""
+    world = DirectoryWorld()
+    text = (EXAMPLES / "site.yaml").read_text()
+    return lambda: loads(text, folder=world.path), world, {"state": {"title": "Hello"}}
+
+
+@pytest.mark.parametrize("example", [payment, provision, approval, agent_tools, checkout, release, site])
 def test_an_example_stands_it_all(example, capsys):
     """Each saga that is shown to users is crashed, failed, cancelled and undone everywhere: nothing is violated."""
     make, world, options = example()
@@ -141,5 +149,5 @@ def test_an_example_stands_it_all(example, capsys):
 
 def test_all_examples_are_explored():
     """There is no example that is left out."""
-    explored = {payment, provision, approval, agent_tools, checkout, release}
-    assert {each.__name__ for each in explored} == {file.stem for file in EXAMPLES.glob("*.py")}
+    explored = {payment, provision, approval, agent_tools, checkout, release, site}
+    assert {each.__name__ for each in explored} == {file.stem for file in EXAMPLES.glob("*.*")}
