@@ -13,6 +13,7 @@ import automa.conformance
 import automa.engines
 import automa.errors
 import automa.observe
+import automa.observe.otel
 import automa.operations
 import automa.plan
 import automa.plan.lint
@@ -112,7 +113,8 @@ def test_the_names_for_saga_files_are_frozen():
 
 def test_the_observers_that_are_there_already_are_frozen():
     """automa.observe has these names, and no others."""
-    assert automa.observe.__all__ == ["LoggingObserver", "ProgressObserver"]
+    assert automa.observe.__all__ == ["LoggingObserver", "ProgressObserver", "StepFilter"]
+    assert automa.observe.otel.__all__ == ["OtelObserver"]
 
 
 def test_every_public_name_is_in_the_reference():
@@ -125,6 +127,7 @@ def test_every_public_name_is_in_the_reference():
         automa.conformance,
         automa.engines,
         automa.observe,
+        automa.observe.otel,
         automa.operations,
         automa.plan,
         automa.plan.lint,

@@ -31,7 +31,7 @@ from automa.errors import (
     WorkflowDefinitionError,
 )
 from automa.runtime.launch import Launch
-from automa.runtime.listeners import Listeners, StepLogger, package_logger
+from automa.runtime.listeners import Listeners, StepLogger, package_logger, told_traceparent
 from automa.runtime.sync_driver import drive
 
 if TYPE_CHECKING:
@@ -539,7 +539,7 @@ class Workflow:
         """Return a run that has not begun, after all that could be wrong with it has been checked."""
         run_id = _new_run_id(run_id, state)
         state = self.first_state(state or {})
-        listeners = Listeners((*self._observers, *observers), self._logger, run_id)
+        listeners = self._listeners(observers, run_id)
         suspends = _suspends(on_cancel, is_journaled=store is not None)
         until = self._until(deadline)
         if store is None:
@@ -556,8 +556,17 @@ class Workflow:
         opened = durable.open_store(store)
         self._check_kept(opened)
         lease = opened.create(self.id, run_id)  # last: whoever owns it must drive it
+        workflow_run.run.begun = begun._replace(traceparent=listeners.traceparent())
         journal = durable.Journal(lease, retention=self.retention)
         return Launch(relay(workflow_run), workflow_run.run, listeners, journal)
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have an observer hear all runs that begin, or go on, from now on."""
+        if observer not in self._observers:
+            self._observers = (*self._observers, observer)
+
+    def _listeners(self, observers: Iterable[Observer], run_id: str) -> Listeners:
+        return Listeners((*self._observers, *observers), self._logger, run_id, self.id)
 
     def _begun(self, state: Mapping[str, Any] | None, run_id: str, deadline: datetime | None) -> Begun:
         """Return the first record of a new run that is written down."""
@@ -585,7 +594,7 @@ class Workflow:
         suspends = _suspends(on_cancel, is_journaled=True)
         until = None if deadline is None else moment(deadline)  # before the run is taken: it may be refused
         opened = durable.open_store(store)
-        listeners = Listeners((*self._observers, *observers), self._logger, _checked_run_id(run_id))
+        listeners = self._listeners(observers, _checked_run_id(run_id))
         try:
             history, lease = durable.take(opened, self._definition, run_id, self.retention)
         except RunNotFoundError:
@@ -608,7 +617,7 @@ class Workflow:
         from automa import durable  # noqa: PLC0415  # as above
 
         opened = durable.open_store(store)
-        listeners = Listeners((*self._observers, *observers), self._logger, _checked_run_id(run_id))
+        listeners = self._listeners(observers, _checked_run_id(run_id))
         history, lease = durable.take_for_request(
             opened,
             self._definition,
@@ -746,7 +755,9 @@ def begun_of(
     """
     until = workflow._until(deadline)  # noqa: SLF001  # the same module
     run_id = _new_run_id(run_id, state)
-    return workflow._begun(workflow.first_state(state or {}), run_id, until)  # noqa: SLF001
+    begun = workflow._begun(workflow.first_state(state or {}), run_id, until)  # noqa: SLF001
+    told = told_traceparent(workflow._observers, workflow._logger, run_id)  # noqa: SLF001
+    return begun._replace(traceparent=told)
 
 
 def launch_of(
@@ -763,7 +774,7 @@ def launch_of(
     """
     begun = history[0]
     assert isinstance(begun, Begun)  # noqa: S101  # whoever has read the history has checked it
-    listeners = Listeners((*workflow._observers, *observers), workflow._logger, begun.run_id)  # noqa: SLF001
+    listeners = workflow._listeners(observers, begun.run_id)  # noqa: SLF001
     return workflow._continued(history, None, resources, listeners, suspends=False)  # noqa: SLF001
 
 

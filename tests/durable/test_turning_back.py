@@ -260,7 +260,7 @@ def test_what_interrupts_a_run_now_stays_when_a_branch_ends_that_was_interrupted
     """An interruption before a resume, which only a branch had, does not take the place of the present one."""
     run = (
         Workflow("w", [Step("a")])
-        ._workflow_run("r", State("shared"), None, Listeners((), package_logger, "r"))
+        ._workflow_run("r", State("shared"), None, Listeners((), package_logger, "r", "w"))
         .run
     )
     [branch] = run.fork(1)

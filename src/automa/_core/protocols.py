@@ -80,10 +80,16 @@ class Observer(Protocol):
 
     - ``for_run(run_id)`` returns the observer that is to hear a run in place of this one. It is asked
       before each run, so that an observer of many runs can tell them apart, and keep what it counts apart.
+      ``for_run_of(workflow_id, run_id)``, where there is one, is asked instead.
     - ``resumed(history)`` is given the records so far of a run that goes on, before it does.
     - ``step_starting(path, action, attempt)`` and ``step_returned(path, action, attempt)`` are called as a
       step is called, and when it has returned or was given up. They feed live views: nothing of it is
-      durable then. Of the branches of a `Parallel` they tell from several threads.
+      durable then. Of the branches of a `Parallel` they tell from several threads. A context variable that
+      the first one sets is seen by the step, wherever that works; the second one is called where the first
+      one was, and may reset it.
+    - ``traceparent()`` returns the span in which a journaled run begins, or None: it is kept with the run,
+      and ``resumed`` finds it in the first record. It is asked of the observer of the run, or, where a run is
+      submitted to an engine, of the one that the workflow has.
     """
 
     def on_record(self, record: Record, /) -> None:

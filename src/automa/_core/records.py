@@ -48,6 +48,8 @@ class Begun(NamedTuple):
         is_foreign: Whether the journal was begun by another implementation, which records less.
         deadline: Until when the way forward may take; None where it may take as long as it likes.
         version: The version of the workflow, where its author gave one.
+        traceparent: The span in which it began, where an observer told one (W3C Trace Context): those of a
+            later process are linked to it.
     """
 
     workflow_id: str
@@ -64,6 +66,7 @@ class Begun(NamedTuple):
     is_foreign: bool = False
     deadline: datetime | None = None
     version: str | None = None
+    traceparent: str | None = None
 
 
 class Started(NamedTuple):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from automa._core.parallel import Parallel
 from automa.cli.exits import USAGE, InputError
+from automa.cli.observing import observe
 from automa.errors import text_of
 from automa.workflow import Workflow
 
@@ -37,6 +38,7 @@ def load_workflow(target: str) -> Workflow:
     name = _only_name(module, source) if name is None else name
     workflow = _by_name(module, source, name)
     workflow.target = f"{Path(source).resolve() if _is_file_name(source) else source}:{name}"
+    observe([workflow])
     return workflow
 
 
@@ -73,12 +75,12 @@ def load_workflows(target: str) -> list[Workflow]:
     """
     module, source, name = load_target(target)
     if name is not None:
-        return [_by_name(module, source, name)]
+        return observe([_by_name(module, source, name)])
     workflows = list({id(each): each for each in _workflows_in(module).values()}.values())
     if not workflows:
         raise InputError(f"{source} has no workflow: assign a Workflow to a name in it")
     nested = {id(step) for workflow in workflows for step in _nested_in(workflow)}
-    return [workflow for workflow in workflows if id(workflow) not in nested]
+    return observe([workflow for workflow in workflows if id(workflow) not in nested])
 
 
 def _nested_in(workflow: Workflow) -> Iterator[object]:

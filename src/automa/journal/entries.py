@@ -218,6 +218,8 @@ def _begun(record: Begun) -> Entry:
         entry["foreign"] = True
     if record.version is not None:
         entry["version"] = record.version
+    if record.traceparent is not None:
+        entry["traceparent"] = record.traceparent
     return entry
 
 
@@ -308,6 +310,7 @@ def _read_begun(entry: Entry, place: str) -> Begun:
         expect(entry.get("foreign", False), bool, f"{place}.foreign"),
         _read_time(entry, "deadline", place),
         expect(entry.get("version"), (str, type(None)), f"{place}.version"),
+        expect(entry.get("traceparent"), (str, type(None)), f"{place}.traceparent"),
     )
 
 

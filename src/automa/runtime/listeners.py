@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,27 @@ _CALLS = ("step_starting", "step_returned")
 """What an observer may have beside `on_record`, to hear of calls as they happen."""
 
 
+def told_traceparent(observers: Iterable[Observer], logger: logging.Logger, run_id: str) -> str | None:
+    """Return the span that the first of the observers tells which tell one."""
+    for observer in observers:
+        tells: Callable[[], str | None] | None = getattr(observer, "traceparent", None)
+        try:
+            told = None if tells is None else tells()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a listener does no harm
+            _complain(logger, run_id, observer, error)
+        else:
+            if told is not None:
+                return str(told)
+    return None
+
+
+def _complain(logger: logging.Logger, run_id: str, listener: object, error: BaseException) -> None:
+    """Log that a listener has raised."""
+    message = "[%s] %r raised; the run goes on"
+    with contextlib.suppress(Exception):  # the log itself may be what has raised
+        logger.error(message, run_id, listener, exc_info=error, extra={"run_id": run_id, "step": ""})
+
+
 class Listeners:
     """Passes the records of one run to its observers and its log; whoever raises does it no harm.
 
@@ -84,15 +106,19 @@ class Listeners:
         observers: Those who asked for the records.
         logger: Where the run is logged: an action a line where INFO is enabled, and how it ended.
         run_id: The id of the run.
+        workflow_id: The id of its workflow.
 
     Attributes:
         hears_steps: Whether records of the steps are wanted; the end of the run always is.
         hears_calls: Whether anybody wants to know when a step is called, and when it has returned.
     """
 
-    def __init__(self, observers: Iterable[Observer], logger: logging.Logger, run_id: str) -> None:
+    def __init__(
+        self, observers: Iterable[Observer], logger: logging.Logger, run_id: str, workflow_id: str
+    ) -> None:
         self._logger = logger
         self._run_id = run_id
+        self._workflow_id = workflow_id
         observers = tuple(self._of_run(observer) for observer in observers)
         self._observers: tuple[Observer, ...] = (LoggingObserver(logger, run_id), *observers)
         self.hears_steps: bool = bool(observers) or logger.isEnabledFor(logging.INFO)
@@ -101,6 +127,9 @@ class Listeners:
     def _of_run(self, observer: Observer) -> Observer:
         """Return the observer of this run, where an observer of many runs has one for each."""
         for_run: Callable[[str], Observer] | None = getattr(observer, "for_run", None)
+        for_run_of: Callable[[str, str], Observer] | None = getattr(observer, "for_run_of", None)
+        if for_run_of is not None:
+            for_run = functools.partial(for_run_of, self._workflow_id)
         if for_run is None:
             return observer
         try:
@@ -108,6 +137,10 @@ class Listeners:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the latter: a console nobody reads any more
             self._complain(for_run, error)
             return observer
+
+    def traceparent(self) -> str | None:
+        """Return the span in which the run begins, where an observer tells one."""
+        return told_traceparent(self._observers, self._logger, self._run_id)
 
     def resumed(self, history: list[Record]) -> None:
         """Tell those observers that ask for it what was recorded before the run was resumed."""
@@ -157,7 +190,4 @@ class Listeners:
         return interruption
 
     def _complain(self, listener: object, error: BaseException) -> None:
-        extra = {"run_id": self._run_id, "step": ""}
-        message = "[%s] %r raised; the run goes on"
-        with contextlib.suppress(Exception):  # the log itself may be what has raised
-            self._logger.error(message, self._run_id, listener, exc_info=error, extra=extra)
+        _complain(self._logger, self._run_id, listener, error)
