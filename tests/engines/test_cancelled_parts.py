@@ -76,6 +76,21 @@ def test_a_cancelled_run_is_undone_from_wherever_it_is(forgets, mode):
         assert str(report.error) == "enough"
 
 
+@pytest.mark.guarantee("G4")
+@pytest.mark.parametrize("is_pivot", [False, True], ids=["undone", "past its pivot"])
+@pytest.mark.parametrize("forgets", [False, True], ids=["kept", "forgotten"])
+def test_a_run_cancelled_while_its_last_step_works_is_undone(forgets, is_pivot):
+    """The last step, which is not async, ends first; then it is undone with the rest, unless it was the pivot."""
+    ledger = Ledger()
+    undo = None if is_pivot else lambda: ledger.lines.append("undo b")
+    last = Step("b", run=lambda: paper.signals.cancel("enough"), undo=undo, pivot=is_pivot)
+    paper = Paper(Workflow("w", [ledger.step("a"), last]), forgets=forgets)
+    report = paper.start()
+    assert report.outcome is (Outcome.SUCCEEDED if is_pivot else Outcome.UNDONE)
+    assert ledger.lines == (["run a"] if is_pivot else ["run a", "undo b", "undo a"])
+    assert is_pivot or str(report.error) == "enough"
+
+
 @pytest.mark.parametrize(("ahead", "undone"), [(False, ["undo a"]), (True, [])])
 def test_a_run_cancelled_before_its_first_step_runs_none(ahead, undone):
     """A run that is cancelled before its worker takes it runs no step; the first is undone, lest one who died did."""

@@ -39,6 +39,21 @@ def test_a_worker_that_stops_records_the_step_that_was_at_work():
         assert lines == ["run a", "run b"]
 
 
+def test_a_run_that_has_just_stopped_is_rolled_back():
+    """What is asked of a run between its last record and the moment its worker lets go of it is not refused."""
+
+    class Slow(MemoryStore):
+        def forget_cancel(self, workflow_id, run_id):
+            threading.Event().wait(0.3)
+            super().forget_cancel(workflow_id, run_id)
+
+    workflow = Workflow("w", [Step("a", run=lambda: 1, undo=lambda: None)])
+    engine = LocalEngine(Slow())
+    with engine.worker(workflow).in_background():
+        assert engine.submit(workflow, run_id="r1").wait(SECONDS).outcome is Outcome.SUCCEEDED
+        assert engine.rollback("r1").wait(SECONDS).outcome is Outcome.UNDONE
+
+
 def test_a_branch_that_is_given_up_waits_for_no_other_attempt():
     """A branch that waits for another attempt is given up at once when another one fails."""
     waits = threading.Event()

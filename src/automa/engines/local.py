@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automa._core.protocols import Cancellable
@@ -89,15 +90,21 @@ class LocalEngine(EngineBase):
         Raises:
             RunRequestError: Where somebody else was quicker.
         """
-        is_unchanged = False
-        with contextlib.suppress(RunOwnedError):
-            lease = self.store.take(name.workflow_id, name.run_id)
+        until = time.monotonic() + _LETS_GO
+        while True:
             known = self.store.load(name.workflow_id, name.run_id)
-            is_unchanged = len(known) == name.number
-            if is_unchanged:
+            if len(known) != name.number or time.monotonic() > until:
+                raise RunRequestError(
+                    f"run {name.run_id!r}: somebody else was quicker; look how it stands now"
+                )
+            try:
+                lease = self.store.take(name.workflow_id, name.run_id)
+            except RunOwnedError:  # its worker has written that it has stopped, and is about to let it go
+                time.sleep(_SHORTEST_PAUSE)
+                continue
+            if len(self.store.load(name.workflow_id, name.run_id)) == len(known):
                 return lease, entries[len(known) :]
             lease.release()
-        raise RunRequestError(f"run {name.run_id!r}: somebody else was quicker; look how it stands now")
 
     def last_turn(self, workflow_id: str, run_id: str) -> Turn:
         """Return how a run stands; the number of its turn is that of its entries."""
@@ -336,4 +343,5 @@ async def _in_thread(function: Callable[..., Value], *args: Any) -> Value:
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between two looks at the store
 _REST = 30.0  # seconds for which a run is left to others that cannot be carried on
 _GRACE = 30.0  # seconds in which steps at work may end
+_LETS_GO = 5.0  # seconds within which a worker lets go of a run that has stopped
 _MOST_RUNS = 200

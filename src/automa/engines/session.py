@@ -116,7 +116,7 @@ class Session:
         """Give up this branch: another one has failed."""
         self._run.give_up(BranchCancelled(reason))
 
-    async def advance(self) -> Segment:  # noqa: C901  # a kind of command a line
+    async def advance(self) -> Segment:  # noqa: C901, PLR0911, PLR0912  # a kind of command a line
         """Go on to the next answer of a step, or to what has to be waited for.
 
         Returns:
@@ -130,6 +130,8 @@ class Session:
                 records += command.records
                 self._answer(None)
             elif not isinstance(command, Command):
+                if self._is_cancelled_at_its_end(command):
+                    return self._turned_back(records)
                 return await self._ended(records, command)
             elif isinstance(command, Fork):
                 ends = self._joined(command)
@@ -236,6 +238,11 @@ class Session:
         if not isinstance(command, Deliver) or command.ctx.action is ROLLBACK:
             return False
         return not (self._in_doubt and isinstance(command.controller, Admission))  # its call comes next
+
+    def _is_cancelled_at_its_end(self, value: object) -> bool:
+        """Whether somebody has asked for the way back while the last step worked, which has ended well."""
+        has_succeeded = isinstance(value, WorkflowReport) and value.outcome is Outcome.SUCCEEDED
+        return has_succeeded and self._signals.cancelled is not None and not self._run.is_past_pivot
 
     def _turned_back(self, records: list[Record]) -> Segment:
         """Add that the way back is asked for: the walk is made again, and takes it."""
