@@ -15,6 +15,7 @@ import automa.errors
 import automa.observe
 import automa.observe.otel
 import automa.operations
+import automa.pictures
 import automa.plan
 import automa.plan.lint
 import automa.sagafile
@@ -117,6 +118,17 @@ def test_the_observers_that_are_there_already_are_frozen():
     assert automa.observe.otel.__all__ == ["OtelObserver"]
 
 
+def test_the_pictures_are_frozen():
+    """automa.pictures has these names, and no others."""
+    assert automa.pictures.__all__ == [
+        "Journaled",
+        "report_to_fragment",
+        "report_to_html",
+        "report_to_mermaid",
+        "report_to_svg",
+    ]
+
+
 def test_every_public_name_is_in_the_reference():
     """docs/reference/api.md has each name that can be imported."""
     reference = (ROOT / "docs" / "reference" / "api.md").read_text()
@@ -129,6 +141,7 @@ def test_every_public_name_is_in_the_reference():
         automa.observe,
         automa.observe.otel,
         automa.operations,
+        automa.pictures,
         automa.plan,
         automa.plan.lint,
         automa.sagafile,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from automa._core import clock
+from automa._core import clock, notebooks
 from automa._core.commands import Halt
 from automa._core.definition import Definition
 from automa._core.records import Begun, Request
@@ -741,8 +741,24 @@ class Workflow:
     ) -> None:
         self.end()
 
+    def _repr_html_(self) -> str:
+        """Show the workflow in a notebook: its plan."""
+        from automa.plan.page import part  # noqa: PLC0415  # few need it
+
+        return part(self.plan())
+
     def __repr__(self) -> str:
         return f"<Workflow {self.id}, {len(self.steps)} steps>"
+
+
+def _shown(report: WorkflowReport) -> str:
+    """Return what a notebook shows of a report."""
+    from automa.pictures import report_to_fragment  # noqa: PLC0415  # few need it
+
+    return report_to_fragment(report)
+
+
+notebooks.html_of = _shown
 
 
 def begun_of(

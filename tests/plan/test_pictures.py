@@ -16,8 +16,8 @@ IDS = st.lists(st.text(min_size=1).filter(str.strip), min_size=4, max_size=4, un
 MERMAID = re.compile(
     r"flowchart TB"
     r'|n\d+(\["|\{\{")([\w ,/+-]|#\d+;|<br/>)*("\]|"\}\})'
-    r'|subgraph n\d+\["([\w ,/+-]|#\d+;|<br/>)*"\]|end'
-    r'|n\d+ (-->|-\.->\|"[a-z ,]+"\|) n\d+'
+    r'|subgraph n\d+\["([\w ,/+-]|#\d+;)*"\]|direction TB|end'
+    r'|n\d+ (-->|-\.-\|"#8630; [a-z ,]+"\|) n\d+'
     r"|classDef (pivot stroke-width:4px|stays stroke-dasharray:4 3)|class n\d+(,n\d+)* (pivot|stays)",
     re.ASCII,
 )
@@ -92,3 +92,22 @@ def test_a_long_id_is_cut_in_the_picture_and_whole_in_its_title():
     picture = Workflow("w", [Step("x" * 100)]).plan().to_svg()
     assert f"<title>{'x' * 100}</title>" in picture
     assert f"<text {picture.split('<text ')[3].split('>')[0]}>{'x' * 47}…</text>" in picture
+
+
+def test_a_page_has_the_picture_the_rules_and_each_answer():
+    """A plan as a page: drawn, told, and for each step that can fail what comes of it, pivots included."""
+    page = planned("abcd").to_html()
+    assert 'class="automa-plan"' in page
+    assert "whichever step" in page
+    answers = page.split('id="failures"')[1]
+    told = " ".join(re.sub("<[^>]+>", " ", answers).split())
+    assert "If b/a fails the run ends undone" in told
+    assert "If d fails the run ends needs attention past the pivot c" in told
+    assert "Where none of these pivots was run: the run ends undone" in told
+
+
+def test_a_plan_without_steps_has_a_page():
+    """An empty workflow is drawn, and says that nothing can fail."""
+    page = Workflow("w").plan().to_html()
+    assert "no step, so none that could fail" in page
+    assert "There is no step that could fail." in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import UserDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from automa._core import clock
+from automa._core import clock, notebooks
 from automa._core.status import (
     FAILED,
     ROLLBACK,
@@ -256,11 +256,12 @@ class WorkflowReport:
         own_error: An error of the workflow that is no step's: what interrupted it between two steps, or
             why it could not go on.
         step_reports: What each action did, in the order in which they happened.
+        is_parallel: Whether its steps are the branches of a parallel step; no format of reports keeps that.
     """
 
     __slots__ = (
-        "_is_stopped", "_metadata", "action", "detail", "end_time", "execution_mode", "outcome",
-        "own_error", "prepare", "rollback_mode", "run_id", "start_time", "status", "step_reports",
+        "_is_stopped", "_metadata", "action", "detail", "end_time", "execution_mode", "is_parallel",
+        "outcome", "own_error", "prepare", "rollback_mode", "run_id", "start_time", "status", "step_reports",
         "step_sequence", "workflow_id",
     )  # fmt: skip
 
@@ -273,6 +274,7 @@ class WorkflowReport:
         self.detail: str | None = None
         self._metadata: Metadata | None = None
         self._is_stopped: bool = False
+        self.is_parallel: bool = False
         self.step_sequence: StepIDs = list(step_sequence)
         self.start_time: datetime | None = clock.now()
         self.end_time: datetime | None = None
@@ -432,3 +434,7 @@ class WorkflowReport:
 
     def __repr__(self) -> str:
         return f"<WorkflowReport {self.workflow_id} {self.status}, {len(self.step_reports)} actions>"
+
+    def _repr_html_(self) -> str | None:
+        """Show the report in a notebook."""
+        return notebooks.html_of(self)

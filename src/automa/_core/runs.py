@@ -457,6 +457,7 @@ class WorkflowRun:
         """Return an empty report of this workflow."""
         report = WorkflowReport(self.definition.id, self.definition.step_ids)
         report.action = action
+        report.is_parallel = "parallel" in self.definition.traits
         report.run_id = self.run.run_id
         report.execution_mode, report.rollback_mode = self.modes
         return report

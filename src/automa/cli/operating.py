@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import itertools
 import json
 import sys
@@ -47,7 +48,9 @@ from automa.cli.output import (
 from automa.cli.targets import load_workflow
 from automa.cli.telling import (
     INTERRUPTED,
+    RunFormat,
     age_of,
+    picture_of,
     print_run,
     run_to_dict,
     shown_status,
@@ -77,8 +80,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from automa._core.protocols import RunInfo, Store
-    from automa._core.records import Begun
+    from automa._core.records import Begun, Record
     from automa._core.reports import WorkflowReport
+    from automa.journal.reading import Reading
     from automa.workflow import Workflow
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.")]
@@ -159,11 +163,17 @@ def show(
     store: StoreOption = None,
     workflow: WorkflowOption = None,
     records: Annotated[bool, typer.Option("--records", help="Tell each record of the run too.")] = False,
-    as_json: JsonOption = False,
+    form: Annotated[
+        RunFormat | None, typer.Option("--format", help="How the run is shown; text, by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: OutputOption = None,
     engine: EngineOption = None,
 ) -> None:
     """Tell what the journal of a run tells: its report, its steps, its state; the workflow is not needed."""
     with errors_in_one_line():
+        form = _form_of_run(form, as_json=as_json, records=records)
+        check_output(output)
         opened = engine_of(engine, store) or open_existing(store)
         workflow_id = _find(opened, run, workflow)
         entries = _entries_of(opened, workflow_id, run)
@@ -172,10 +182,37 @@ def show(
         info = next(iter(opened.runs(workflow_id=workflow_id, run_id=run)), None)
         if info is None:
             raise RunNotFoundError(f"run {run!r} has just been deleted")
-        if as_json:
-            print_text(to_json(info, reading, entries))
+        if form is RunFormat.TEXT:
+            _print_run(info, reading, history if records else [], output)
+            return
+        is_json = form is RunFormat.JSON
+        text = to_json(info, reading, entries) if is_json else picture_of(info, reading, history, form)
+        if output is None:
+            print_text(text.removesuffix("\n"))
         else:
-            print_run(info, reading, history if records else [])
+            write_text(output, text.removesuffix("\n") + "\n")
+
+
+def _form_of_run(form: RunFormat | None, *, as_json: bool, records: bool) -> RunFormat:
+    """Return as what a run is shown.
+
+    Raises:
+        InputError: Where the options contradict one another.
+    """
+    if as_json and form not in {None, RunFormat.JSON}:
+        raise InputError(f"--json and --format {form}: expected one of them", exits.USAGE)
+    if records and form not in {None, RunFormat.TEXT, RunFormat.JSON}:
+        raise InputError(f"--records is for --format text, not {form}", exits.USAGE)
+    return RunFormat.JSON if as_json else form or RunFormat.TEXT
+
+
+def _print_run(info: RunInfo, reading: Reading, history: list[Record], output: Path | None) -> None:
+    if output is None:
+        print_run(info, reading, history)
+        return
+    text = io.StringIO()
+    print_run(info, reading, history, text)
+    write_text(output, text.getvalue())
 
 
 def _entries_of(source: Store | EngineBase, workflow_id: str, run_id: str) -> list[dict[str, Any]]:

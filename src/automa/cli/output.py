@@ -8,6 +8,7 @@ import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from automa import pictures
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
 from automa.cli.views import plain, quiet_console, report_table
@@ -15,7 +16,7 @@ from automa.errors import AutomaError
 from automa.wire import v0
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rich.console import Console
@@ -29,6 +30,9 @@ class ReportFormat(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+    HTML = "html"
+    SVG = "svg"
+    MERMAID = "mermaid"
 
 
 def say(text: str) -> None:
@@ -132,5 +136,13 @@ def _write_report(report: WorkflowReport, form: ReportFormat, console: Console) 
     if form is ReportFormat.TABLE:
         console.print(report_table(report))
     else:
-        text = v0.to_json(report, indent=2) + "\n" if form is ReportFormat.JSON else v0.to_yaml(report)
-        console.file.write(text)
+        console.file.write(_FORMS[form](report))
+
+
+_FORMS: dict[ReportFormat, Callable[[WorkflowReport], str]] = {
+    ReportFormat.JSON: lambda report: v0.to_json(report, indent=2) + "\n",
+    ReportFormat.YAML: v0.to_yaml,
+    ReportFormat.HTML: pictures.report_to_html,
+    ReportFormat.SVG: lambda report: pictures.report_to_svg(report) + "\n",
+    ReportFormat.MERMAID: lambda report: pictures.report_to_mermaid(report) + "\n",
+}

@@ -23,6 +23,7 @@ class PlanFormat(StrEnum):
     JSON = "json"
     MERMAID = "mermaid"
     SVG = "svg"
+    HTML = "html"
 
 
 _FORMS: dict[PlanFormat, Callable[[Plan], str]] = {
@@ -30,6 +31,7 @@ _FORMS: dict[PlanFormat, Callable[[Plan], str]] = {
     PlanFormat.JSON: lambda plan: json.dumps(plan.to_dict(), indent=2),
     PlanFormat.MERMAID: Plan.to_mermaid,
     PlanFormat.SVG: Plan.to_svg,
+    PlanFormat.HTML: Plan.to_html,
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TextIO
 
 from automa._core.records import (
     Answered,
@@ -24,15 +25,17 @@ from automa.cli.output import standard_output
 from automa.cli.views import plain, quiet_console, report_table
 from automa.errors import text_of
 from automa.journal.journal import RUNNING
+from automa.pictures import Journaled, report_to_html, report_to_mermaid, report_to_svg
 from automa.wire import v0
 from automa.wire.documents import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     from automa._core.protocols import RunInfo
     from automa._core.records import Record
+    from automa._core.reports import WorkflowReport
     from automa.journal.reading import Reading
 
 INTERRUPTED = "interrupted"
@@ -99,13 +102,44 @@ def to_json(info: RunInfo, reading: Reading, entries: list[dict[str, Any]]) -> s
     return json.dumps(document, indent=2)
 
 
-def print_run(info: RunInfo, reading: Reading, history: Sequence[Record]) -> None:
+class RunFormat(StrEnum):
+    """The forms in which a run is shown."""
+
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
+    SVG = "svg"
+    MERMAID = "mermaid"
+
+
+_PICTURES: dict[RunFormat, Callable[[WorkflowReport, Journaled], str]] = {
+    RunFormat.HTML: report_to_html,
+    RunFormat.SVG: report_to_svg,
+    RunFormat.MERMAID: report_to_mermaid,
+}
+
+
+def picture_of(info: RunInfo, reading: Reading, history: Sequence[Record], form: RunFormat) -> str:
+    """Return what a journal tells as a picture.
+
+    Args:
+        info: The run in the list of runs.
+        reading: What its journal tells.
+        history: Its records.
+        form: As what.
+    """
+    journaled = Journaled(shown_status(info), history, reading.shared, reading.at_work)
+    return _PICTURES[form](reading.report, journaled)
+
+
+def print_run(info: RunInfo, reading: Reading, history: Sequence[Record], file: TextIO | None = None) -> None:
     """Print what a journal tells.
 
     Args:
         info: The run in the list of runs.
         reading: What its journal tells.
         history: The records that are told each; none, where they are not wanted.
+        file: Where to; to standard output, where none is given.
 
     Raises:
         InputError: Where it cannot be printed.
@@ -115,7 +149,7 @@ def print_run(info: RunInfo, reading: Reading, history: Sequence[Record]) -> Non
     lines += ["state:", f"  {json.dumps(reading.shared)}"]
     if history:
         lines += ["records:", *(f"  {_record_line(record)}" for record in history)]
-    console = quiet_console()
+    console = quiet_console() if file is None else quiet_console(file=file, width=100, color_system=None)
     with standard_output("the answer"):
         console.print(plain(_headline(info, reading)), soft_wrap=True, markup=False, highlight=False)
         console.print(report_table(reading.report, has_title=False))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 import unicodedata
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from automa._core.status import ExecutionMode
-from automa.plan.text import nodes, spelt_out, traits
+from automa.pictures.mermaid import label, way_back
+from automa.pictures.words import spelt_out
+from automa.plan.text import nodes, traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def mermaid(plan: Plan) -> str:
         lines.append(f"    {before} --> {after}")
         if link.back != "no":
             said = "undo" if link.back == "yes" else "undo, if no pivot was run"
-            lines.append(f'    {after} -.->|"{said}"| {before}')
+            lines.append(way_back(before, after, f"↶ {said}"))
     lines += ["    classDef pivot stroke-width:4px", "    classDef stays stroke-dasharray:4 3"]
     for name, marked in (
         ("pivot", [names[leaf.path] for leaf in plan.leaves() if leaf.pivot]),
@@ -88,47 +89,45 @@ def mermaid(plan: Plan) -> str:
 
 
 def _mermaid_nodes(step: PlannedStep, names: dict[str, str], indent: str) -> Iterator[str]:
-    label = "<br/>".join(_quoted(each) for each in _labels(step) if each)
+    told = [each for each in _labels(step) if each]
     if not step.steps:
         opening, closing = ('{{"', '"}}') if step.pivot else ('["', '"]')
-        yield f"{indent}{names[step.path]}{opening}{label}{closing}"
+        yield f"{indent}{names[step.path]}{opening}{'<br/>'.join(map(label, told))}{closing}"
         return
-    yield f'{indent}subgraph {names[step.path]}["{label}"]'
+    heading = label(", ".join(told))  # of a second line nothing would be seen
+    yield f'{indent}subgraph {names[step.path]}["{heading}"]'
+    yield f"{indent}    direction TB"
     for each in step.steps:
         yield from _mermaid_nodes(each, names, f"{indent}    ")
     yield f"{indent}end"
 
 
-def _quoted(text: str) -> str:
-    """Return a text with all that could mean something in a label of Mermaid as a numbered character."""
-    return re.sub(r"^[-+]|[^\w ,/+-]", lambda found: f"#{ord(found[0])};", text, flags=re.ASCII)
-
-
 # SVG: sequences from top to bottom, branches from left to right.
 
 _CHARACTER, _LINE, _PAD, _GAP, _LONGEST = 7.5, 18, 12, 34, 48
-_STYLE = """
-    .page { fill: #ffffff }
-    text { font: 12px ui-monospace, monospace; fill: #1f2328 }
-    text.more { fill: #59636e }
-    rect.box { fill: #f6f8fa; stroke: #59636e }
-    rect.group { fill: none; stroke: #59636e }
-    rect.pivot { stroke: #9a6700; stroke-width: 4 }
-    rect.stays { stroke: #cf222e; stroke-dasharray: 5 3 }
-    .forward { stroke: #1f2328 } .head { fill: #1f2328 }
-    .back { stroke: #0969da; stroke-dasharray: 4 3 } .tail, text.way { fill: #0969da }
-    @media (prefers-color-scheme: dark) {
-      .page { fill: #0d1117 }
-      text, .head { fill: #f0f6fc }
-      text.more { fill: #9198a1 }
-      rect.box { fill: #212830; stroke: #9198a1 }
-      rect.group { stroke: #9198a1 }
-      rect.pivot { stroke: #d29922 }
-      rect.stays { stroke: #f85149 }
-      .forward { stroke: #f0f6fc }
-      .back { stroke: #4493f8 } .tail, text.way { fill: #4493f8 }
+STYLE = """
+    .automa-plan .page { fill: #ffffff }
+    .automa-plan text { font: 12px ui-monospace, monospace; fill: #1f2328 }
+    .automa-plan text.more { fill: #59636e }
+    .automa-plan rect.box { fill: #f6f8fa; stroke: #59636e }
+    .automa-plan rect.group { fill: none; stroke: #59636e }
+    .automa-plan rect.pivot { stroke: #9a6700; stroke-width: 4 }
+    .automa-plan rect.stays { stroke: #cf222e; stroke-dasharray: 5 3 }
+    .automa-plan .forward { stroke: #1f2328 } .automa-plan .head { fill: #1f2328 }
+    .automa-plan .back { stroke: #0969da; stroke-dasharray: 4 3 }
+    .automa-plan .tail, .automa-plan text.way { fill: #0969da }
+    @media screen and (prefers-color-scheme: dark) {
+      .automa-plan .page { fill: #0d1117 }
+      .automa-plan text, .automa-plan .head { fill: #f0f6fc }
+      .automa-plan text.more { fill: #9198a1 }
+      .automa-plan rect.box { fill: #212830; stroke: #9198a1 }
+      .automa-plan rect.group { stroke: #9198a1 }
+      .automa-plan rect.pivot { stroke: #d29922 }
+      .automa-plan rect.stays { stroke: #f85149 }
+      .automa-plan .forward { stroke: #f0f6fc }
+      .automa-plan .back { stroke: #4493f8 } .automa-plan .tail, .automa-plan text.way { fill: #4493f8 }
     }
-"""
+  """
 """No variables of CSS: of the programs that draw SVG only browsers know them."""
 
 
@@ -152,8 +151,9 @@ def svg(plan: Plan) -> str:
     shapes = [_shape(step, places[step.path]) for step in nodes(plan.steps)]
     arrows = [_arrows(places[link.before], places[link.after], link.back) for link in links(plan)]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
-        f'height="{height:g}" role="img">\n  <title>{escape(title)}</title>\n  <style>{_STYLE}  </style>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="automa-plan" '
+        f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img">\n'
+        f"  <title>{escape(title)}</title>\n  <style>{STYLE}</style>\n"
         f'  <rect class="page" width="{width:g}" height="{height:g}"/>\n'
         f"{_text(_PAD, _PAD + 8, title)}"
         f"{_text(_PAD, _PAD + 8 + _LINE, 'solid: the way forward; dashed: back', 'more')}"
@@ -163,7 +163,7 @@ def svg(plan: Plan) -> str:
 
 
 def _size(step: PlannedStep) -> tuple[float, float]:
-    width = max(_wide(_cut(label)) for label in _labels(step)) + 2 * _PAD
+    width = max(_wide(_cut(each)) for each in _labels(step)) + 2 * _PAD
     head = 2 * _LINE + _PAD
     if not step.steps:
         return max(width, 120.0), head
@@ -177,7 +177,8 @@ def _size(step: PlannedStep) -> tuple[float, float]:
 
 def _size_of_sequence(steps: tuple[PlannedStep, ...]) -> tuple[float, float]:
     sizes = [_size(step) for step in steps]
-    return max((each[0] for each in sizes), default=0.0), sum(each[1] + _GAP for each in sizes)
+    height = sum(each[1] for each in sizes) + _GAP * max(0, len(sizes) - 1)
+    return max((each[0] for each in sizes), default=0.0), height
 
 
 def _place_sequence(
@@ -207,11 +208,11 @@ def _shape(step: PlannedStep, box: _Box) -> str:
         classes.append("pivot")
     elif step.reason:
         classes.append("stays")
-    label, more = _labels(step)
+    named, more = _labels(step)
     return (
         f'  <g><title>{escape(spelt_out(step.path))}</title><rect class="{" ".join(classes)}" x="{box.x:g}" '
         f'y="{box.y:g}" width="{box.width:g}" height="{box.height:g}" rx="6"/></g>\n'
-        + _text(box.x + _PAD, box.y + _LINE, label)
+        + _text(box.x + _PAD, box.y + _LINE, named)
         + _text(box.x + _PAD, box.y + 2 * _LINE, more, "more")
     )
 

@@ -261,6 +261,18 @@ class Plan:
         """Return the plan as a picture that needs nothing else: the way forward, and dashed the way back."""
         return svg(self)
 
+    def to_html(self) -> str:
+        """Return the plan as one page of HTML: picture, rules, and what comes of each failure."""
+        from automa.plan.page import whole_page  # noqa: PLC0415  # few need it
+
+        return whole_page(self)
+
+    def _repr_html_(self) -> str:
+        """Show the plan in a notebook."""
+        from automa.plan.page import part  # noqa: PLC0415  # few need it
+
+        return part(self)
+
     def __str__(self) -> str:
         return text(self)
 

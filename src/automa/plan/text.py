@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from automa._core.status import ExecutionMode, RollbackMode
+from automa.pictures.words import spelt_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,16 +21,11 @@ WIDTH = 100
 def text(plan: Plan) -> str:
     """Return a plan as text that grows with the number of steps, and no faster."""
     lines = [f"workflow {spelt_out(plan.workflow_id)}, mode {plan.mode.value}", "", *_table(plan)]
-    for rule in _rules(plan):
+    for rule in rules(plan):
         lines += textwrap.wrap(
             rule, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
         )
     return "\n".join(lines)
-
-
-def spelt_out(text: str) -> str:
-    """Return a text with all that is no visible character spelt out, so that it steers no reader."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def traits(step: PlannedStep) -> Iterator[str]:
@@ -70,7 +66,8 @@ def _table(plan: Plan) -> Iterator[str]:
     yield ""
 
 
-def _rules(plan: Plan) -> Iterator[str]:
+def rules(plan: Plan) -> Iterator[str]:
+    """Yield what holds for all steps, each rule once."""
     leaves = list(plan.leaves())
     if not leaves:
         yield "no step, so none that could fail"
