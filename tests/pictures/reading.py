@@ -117,6 +117,7 @@ def everything(text, note="a note"):
     def sets(ctx):
         ctx.shared[f"key {text}"] = {text: [text]}
         ctx.record_effect(f"kind {text}", f"ref {text}", more=text)
+        ctx.metadata[f"left {text}"] = text
 
     def skips():
         raise Skip(text)

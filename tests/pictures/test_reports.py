@@ -628,3 +628,16 @@ def test_deep_nesting_is_drawn():
         form(report)
     assert_mermaid(report_to_mermaid(report))
     assert "leaf" in section(report_to_html(report), "steps")
+
+
+def test_what_an_action_has_left_is_folded_under_it():
+    """What a step puts into its report, the output of a command say, stands under it, a long one cut."""
+
+    def run(ctx):
+        ctx.metadata["stdout"] = "first line\nsecond <line>"
+        ctx.metadata["bytes"] = b"\xff" * 10_000
+
+    page = report_to_html(Workflow("w", [Step("a", run=run)]).start())
+    assert "<summary>what run left</summary>" in page
+    assert "<pre>first line\nsecond &lt;line&gt;</pre>" in page
+    assert "characters in all)" in page

@@ -8,8 +8,8 @@ from automa._core.definition import part_of
 from automa._core.records import Begun
 from automa.pictures.accounts import asked_section, effects_section, state_section
 from automa.pictures.failures import articles
-from automa.pictures.markup import Markup, joined, tag
-from automa.pictures.page import facts, fragment, listed, moment, named, page, saying, section
+from automa.pictures.markup import Markup, escaped, joined, tag
+from automa.pictures.page import facts, folded, fragment, listed, moment, named, page, saying, section
 from automa.pictures.rows import rows_of, thinned
 from automa.pictures.timeline import timeline
 from automa.pictures.tree import every, tree_of
@@ -37,6 +37,7 @@ _MOST_NODES = 1_000
 _MOST_OPEN = 100
 """How many steps are shown unfolded at most."""
 _LONGEST_REMARK = 300
+_LONGEST_LEFT = 4_000
 
 
 def whole_page(report: WorkflowReport, journaled: Journaled | None = None) -> str:
@@ -174,10 +175,26 @@ class _Tree:
         line = [named(node.id), *(saying(said) for said in node.said())]
         for report in filter(None, (node.forward, node.back)):
             line += [tag("small", told) for told in _told(report)]
+        left = [part for report in (node.forward, node.back) if report for part in _left(report)]
         if not node.steps:
-            return tag("li", *line)
+            return tag("li", *line, *left)
         inside = tag("ul", *self.items(node.steps))
         return tag("li", tag("details", tag("summary", *line), inside, open=self._open))
+
+
+def _left(report: StepReport) -> Iterator[Markup]:
+    """Yield what an action has left in its report: what a command has printed, say."""
+    kept = [(name, _text(value)) for name, value in report.metadata.items()]
+    if kept:
+        pairs = [
+            (shortened(name, LONGEST_ID), tag("pre", escaped(shortened(text, _LONGEST_LEFT), lines=True)))
+            for name, text in kept
+        ]
+        yield folded(f"what {report.action.value} left", facts(pairs))
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
 
 
 def _told(report: StepReport) -> Iterator[str]:
