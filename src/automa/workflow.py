@@ -182,6 +182,16 @@ class Workflow:
         """
         return given
 
+    def check_resources(self, given: Mapping[str, Any]) -> None:
+        """Refuse resources with which no run could go on, nor be undone; a subclass may.
+
+        Args:
+            given: What a run is started or carried on with, or a worker.
+
+        Raises:
+            StateError: Where something is missing in it: nothing is done.
+        """
+
     def plan(self) -> Plan:
         """Return what would be undone in which order if a step failed; nothing is run."""
         from automa.plan.plan import plan_of  # noqa: PLC0415  # few need it
@@ -539,6 +549,7 @@ class Workflow:
         """Return a run that has not begun, after all that could be wrong with it has been checked."""
         run_id = _new_run_id(run_id, state)
         state = self.first_state(state or {})
+        self.check_resources(resources or {})
         listeners = self._listeners(observers, run_id)
         suspends = _suspends(on_cancel, is_journaled=store is not None)
         until = self._until(deadline)
@@ -591,6 +602,7 @@ class Workflow:
 
         if missing not in {"start", "error"}:
             raise RunRequestError(f"missing is 'start' or 'error', not {missing!r}")
+        self.check_resources(resources or {})
         suspends = _suspends(on_cancel, is_journaled=True)
         until = None if deadline is None else moment(deadline)  # before the run is taken: it may be refused
         opened = durable.open_store(store)
@@ -616,6 +628,7 @@ class Workflow:
         """Return a run that does what an operator asks of it, once that is recorded."""
         from automa import durable  # noqa: PLC0415  # as above
 
+        self.check_resources(resources or {})
         opened = durable.open_store(store)
         listeners = self._listeners(observers, _checked_run_id(run_id))
         history, lease = durable.take_for_request(
@@ -679,7 +692,7 @@ class Workflow:
         if deadline is not None:
             return moment(deadline)
         span = self._definition.deadline
-        return None if span is None else clock.now() + span
+        return None if span is None else moment(span)
 
     def _check_kept(self, store: Store) -> None:
         """Check that a store can keep the journals of this workflow.

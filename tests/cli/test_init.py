@@ -60,3 +60,10 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     done = automa("init", "file/new", cwd=tmp_path)
     assert done.returncode == 74
     assert done.stderr == "automa: file/new cannot be written to: Not a directory\n"
+
+
+def test_what_it_tells_to_type_can_be_typed(tmp_path):
+    """A folder with a blank in its name is quoted, as a shell wants it."""
+    done = automa("init", "my folder", "--saga-file", cwd=tmp_path)
+    assert "automa run 'my folder/saga.yaml'" in done.stdout
+    assert "pytest 'my folder/test_saga_file.py'" in done.stdout

@@ -48,6 +48,30 @@ def test_a_saga_file_runs_is_shown_and_rolled_back(automa, tmp_path):
     assert not (tmp_path / "world/site").exists()
 
 
+@pytest.mark.parametrize("value", ['"quoted"', '{"a": 1}', "[1, 2]", "null", "true", "1.10", "a b", ""])
+def test_a_variable_is_what_was_written(automa, tmp_path, value):
+    """What is given for a string reaches the command as it was written, also where it reads as JSON."""
+    done = automa("run", "saga.yaml", "--set", f"title={value}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "world/site/index.html").read_text() == f"{value}\n"
+
+
+def test_a_number_may_be_written_in_many_ways(automa, tmp_path):
+    """A number is read as one however it is written; what is none is refused with its text."""
+    (tmp_path / "saga.yaml").write_text(
+        "automa: 1\nid: a\nvars: {rate: {type: number}, on: {type: boolean, default: false}}\n"
+        "steps: [{id: a, run: {shell: sh, script: 'echo $VAR_RATE $VAR_ON > told'}}]"
+    )
+    for given, told in (("2.50", "2.5"), ("3", "3"), ("1e3", "1000.0")):
+        done = automa("run", "saga.yaml", "--set", f"rate={given}", "--set", "on=true")
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "told").read_text() == f"{told} true\n"
+    refused = automa("run", "saga.yaml", "--set", "rate=1,5")
+    assert (refused.returncode, refused.stderr) == (
+        65, "automa: variable 'rate' is of type number, and '1,5' is not\n"
+    )  # fmt: skip
+
+
 def test_what_is_wrong_starts_nothing(automa, tmp_path):
     """A mistake in the file, or a value that does not fit, ends the command with 65 and one line."""
     missing = automa("run", "saga.yaml")
@@ -61,6 +85,12 @@ def test_what_is_wrong_starts_nothing(automa, tmp_path):
         65, "automa: bad.yaml:6:42: steps[0]: there is no key 'undoo' here: is it 'undo'?\n"
     )  # fmt: skip
     assert automa("run", "none.yaml").returncode == 64
+    (tmp_path / "SAGA.YAML").write_text(SAGA)
+    named = automa("run", "SAGA.YAML")
+    assert (named.returncode, named.stderr) == (
+        64,
+        "automa: SAGA.YAML is no Python file, and no saga file: its name must end in .py, .yaml or .yml\n",
+    )
     assert not list((tmp_path / "world").iterdir())
 
 

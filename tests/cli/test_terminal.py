@@ -8,8 +8,14 @@ import re
 import select
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
+
+from automa._core.records import Started
+from automa._core.status import Action
+from automa.cli.views import LiveView, quiet_console
+from automa.observe.progress import StepCount
 
 SAGA = """\
 automa: 1
@@ -147,3 +153,22 @@ def test_commands_are_completed():
         [sys.executable, "-m", "automa"], env=env, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["rollback"]
+
+
+class ChangingDict(dict):
+    """A dict into which something is put while it is walked through, as another thread may."""
+
+    def values(self):
+        """Yield the values."""
+        for number, each in enumerate(super().values()):
+            yield each
+            self[f"new {number}"] = each
+
+
+def test_what_is_shown_may_change_while_it_is_drawn():
+    """The thread that draws stands it that steps begin and end meanwhile: else nothing would move any more."""
+    view = LiveView(quiet_console(), StepCount(("a",)))
+    view._at_work = ChangingDict()
+    for path in ("a", "b"):
+        view.started(Started(path, Action.RUN, datetime.now(UTC)))
+    assert len(view._bottom().renderables) == 3

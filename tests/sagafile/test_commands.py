@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automa import Secret
+from automa import Secret, Workflow
+from automa.engines.local import LocalEngine
+from automa.errors import StateError
 from automa.sagafile import load, loads
 
 
@@ -83,6 +85,37 @@ def test_an_output_that_is_missing_fails_the_step(form, printed, said):
     )
     assert report.outcome == "undone"
     assert said in str(report.error)
+
+
+@pytest.mark.parametrize(
+    ("form", "printed", "said"),
+    [
+        ("json", '{"url": "a\\\\u0000"}', "its output 'url': there is a NUL character in it"),
+        ("json", '{"url": "\\\\ud800"}', "its output 'url': there is half a character in it"),
+        ("json", '{"url": NaN}', "NaN is no JSON value"),
+        ("lines", "url=%0100001d", "its output 'url': it is longer than 100,000 bytes"),
+        ("lines", "url=\\377", "its output 'url' is no UTF-8 text"),
+        ("lines", "url=\\0", "its output 'url': there is a NUL character in it"),
+    ],
+)
+def test_an_output_that_no_command_could_be_given_fails_its_step(form, printed, said):
+    """It fails the step that has printed it, which is undone: else no later command, and no undo, could start."""
+    report = start(
+        f"""
+  - {{id: before, run: ['true'], undo: ['true']}}
+  - {{id: a, run: [printf, '{printed}'], outputs: {{format: {form}, names: [url]}}, undo: ['true']}}
+"""
+    )
+    assert report.outcome == "undone"
+    assert said in str(report.error)
+
+
+def test_an_output_is_a_line_as_it_was_printed():
+    """Only a line feed ends a line, with a carriage return or without: nothing else in it is changed."""
+    report = start(
+        "  - {id: a, run: [printf, 'x=a\\fb\\302\\205\\342\\200\\250c\\r\\ny=1=2'], outputs: [x, y]}"
+    )
+    assert report.results == {"a": {"x": "a\fb\x85\u2028c", "y": "1=2"}}
 
 
 EVIL = [
@@ -239,6 +272,22 @@ def test_a_command_that_ignores_the_request_to_end_is_killed(tmp_path, monkeypat
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
+def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path, monkeypatch):
+    """What a command has begun is ended by force too, before the undo, though the command itself has ended."""
+    monkeypatch.setattr("automa.sagafile.processes.GRACE", 0.2)
+    report = start(
+        """
+  - id: slow
+    timeout: 500ms
+    run: {shell: bash, script: '(trap "" TERM; echo $BASHPID > child; exec sleep 60) & wait'}
+    undo: {shell: bash, script: 'if grep -q sleep /proc/$(cat child)/cmdline; then exit 1; fi'}
+""",
+        folder=tmp_path,
+    )
+    assert report.outcome == "undone"
+    assert not is_alive(int((tmp_path / "child").read_text()))
+
+
 def test_a_daemon_that_a_command_leaves_goes_on(tmp_path):
     """What a command starts in the background is not waited for for long, and lives on until its undo ends it."""
     report = start(
@@ -299,10 +348,66 @@ def test_secrets_reach_commands_and_nothing_else(tmp_path):
         assert secret.encode() not in file.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("secret", "script"),
+    [
+        ("first-line-of-a-key\nlast-line-of-a-key", 'echo "$SECRET_KEY" >&2; exit 1'),
+        ("long-token-" * 3, 'printf "x%383s$SECRET_KEY" >&2; exit 1'),
+    ],
+)
+def test_no_part_of_a_secret_is_in_an_error(secret, script):
+    """An error has the last line that was written, cut where it is long; a secret is replaced before that."""
+    report = start(
+        f"  - {{id: a, run: {{shell: bash, script: '{script}'}}}}",
+        top="secrets: [key]",
+        resources={"key": Secret(secret)},
+    )
+    assert str(report.error).endswith("[secret]")
+    assert "-of-a-key" not in str(report.error)
+    assert "long-" not in str(report.error)
+
+
 def test_a_secret_that_is_not_given_is_told():
-    """A run without the secret that its commands need fails at once, and says how it is given."""
-    report = start("  - {id: a, run: ['true']}", top="secrets: [token]")
-    assert "the secret 'token' is not given: use --secret token=env:VARIABLE" in str(report.error)
+    """A run without the secret that its commands need does not begin, and it is said how it is given."""
+    for resources in (None, {"token": 3}):
+        with pytest.raises(StateError, match="needs the secret token: use --secret token=env:VARIABLE"):
+            start("  - {id: a, run: ['true']}", top="secrets: [token]", resources=resources)
+
+
+def test_a_saga_file_in_another_workflow_needs_its_secrets_too():
+    """As a step of a workflow in Python its commands fail where the secret is missing, and say so."""
+    inner = loads("automa: 1\nid: inner\nsecrets: [token]\nsteps: [{id: a, run: ['true']}]")
+    report = asyncio.run(Workflow("outer", [inner]).start_async())
+    assert "the secret 'token' is not in the resources of the run" in str(report.error)
+
+
+def test_a_run_that_stopped_is_left_alone_where_a_secret_is_missing(tmp_path):
+    """A resume or rollback without the secrets is refused, and changes nothing: with them it goes on."""
+    text = """
+automa: 1
+id: saga
+secrets: [token]
+steps: [{id: a, run: ['true'], undo: [touch, undone]}]
+"""
+    url = f"sqlite:///{tmp_path}/runs.db"
+    workflow = loads(text, folder=tmp_path)
+    resources = {"token": Secret("a-secret")}
+    assert (
+        asyncio.run(workflow.start_async(run_id="r1", store=url, resources=resources)).outcome == "succeeded"
+    )
+    for request in (workflow.rollback_async, workflow.resume_async):
+        with pytest.raises(StateError, match="needs the secret token"):
+            asyncio.run(request("r1", url))
+    assert asyncio.run(workflow.rollback_async("r1", url, resources=resources)).outcome == "undone"
+    assert (tmp_path / "undone").exists()
+
+
+def test_a_worker_without_the_secrets_of_its_workflows_does_not_begin(tmp_path):
+    """A worker that could carry on no run without failing it is refused."""
+    workflow = loads("automa: 1\nid: saga\nsecrets: [token]\nsteps: [{id: a, run: ['true']}]")
+    engine = LocalEngine(f"sqlite:///{tmp_path}/runs.db")
+    with pytest.raises(StateError, match="needs the secret token"):
+        engine.worker([workflow])
 
 
 def test_a_long_output_is_cut_in_the_report():
@@ -409,6 +514,74 @@ steps:
         )
         assert done.returncode == 0, done.stderr
         assert len((folder / "calls").read_text().splitlines()) == calls
+
+
+EDITED = """
+automa: 1
+id: saga
+vars: {was: 1}
+steps:
+  - {id: first, run: [echo, a=1], outputs: [a], undo: [touch, undone]}
+  - {id: dies, run: [bash, -c, 'test -e go || kill -9 $PPID; sleep 0.1']}
+  - {id: uses, run: [touch, done], undo: ['true']}
+"""
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ("[bash, -c, 'test $0-$VAR_NEW = 5-5', {var: new}]", ""),
+        ("['true'], when: {var: new, is: 6}", ""),
+        ("[echo, {var: asked}]", "this run has no variable 'asked': it was begun before the file had it"),
+        ("['true'], when: {var: asked, is: x}", "this run has no variable 'asked'"),
+        ("[echo, {output: first.b}]", "step 'first' has no output 'b' in this run"),
+    ],
+)
+def test_a_run_is_carried_on_with_a_file_that_was_edited(tmp_path, run, said):
+    """New variables have their defaults; where one, or an output, is not there, the step fails and undos do not."""
+    file = tmp_path / "saga.yaml"
+    file.write_text(EDITED)
+    url = f"sqlite:///{tmp_path}/runs.db"
+    command = [sys.executable, "-m", "automa", "run", str(file), "--store", url, "--run-id", "r1"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    (tmp_path / "go").touch()
+    text = EDITED.replace("{was: 1}", "{new: 5, asked: {type: string}}").replace("[a]", "[a, b]")
+    file.write_text(text.replace("[touch, done]", run))
+    report = asyncio.run(load(file).resume_async("r1", url))
+    assert said in str(report.error)
+    assert report.outcome == ("undone" if said else "succeeded")
+    assert (tmp_path / "undone").exists() == bool(said)
+
+
+def test_a_verify_prints_the_outputs_of_the_work_that_was_done(tmp_path):
+    """What a verify prints as outputs is there after it as if the run had printed it; without, nobody can tell."""
+    for printed, outcome, used in (("echo x=1", "succeeded", "1"), ("true", "undone", "")):
+        folder = tmp_path / outcome
+        folder.mkdir()
+        file = folder / "saga.yaml"
+        file.write_text(
+            f"""
+automa: 1
+id: saga
+steps:
+  - id: once
+    run: [bash, -c, 'echo x=1; test -e go || kill -9 $PPID; sleep 0.1']
+    verify: [bash, -c, '{printed}']
+    outputs: [x]
+    undo: [touch, undone]
+  - {{id: use, run: [bash, -c, 'echo -n $0 > used', {{output: once.x}}], undo: ['true']}}
+"""
+        )
+        url = f"sqlite:///{folder}/runs.db"
+        base = [sys.executable, "-m", "automa"]
+        subprocess.run(
+            [*base, "run", str(file), "--store", url, "--run-id", "r1"], capture_output=True, check=False
+        )
+        (folder / "go").touch()
+        report = asyncio.run(load(file).resume_async("r1", url))
+        assert report.outcome == outcome
+        assert (folder / "undone").exists() == (outcome == "undone")
+        assert not used or (folder / "used").read_text() == used
 
 
 def test_a_signal_ends_the_command_and_undoes(tmp_path):

@@ -105,6 +105,7 @@ def test_all_that_a_file_may_say_is_read():
             "a span of time such as 30s, 10m or 2h is expected, not '1y'",
         ),
         (("deadline: 1h", "deadline: 0s"), "13:11", "a span of time"),
+        (("deadline: 1h", "deadline: 999999999d"), "13:11", "a span of time of at most 36500d is expected"),
         (("'\\d{4}-\\d{4}'", "'('"), "16:10", "no regular expression"),
         (("count: 3", "Count: 3"), "7:3", "'Count' is no name: a small letter"),
         (("choices: [staging, ", "choices: ["), "6:34", "default: it is none of the choices: production"),
@@ -123,6 +124,11 @@ def test_all_that_a_file_may_say_is_read():
         (("{var: name}", "{var: nam}"), "22:23", "no variable that is called 'nam': is it 'name'?"),
         (("{var: name}", "{var: name, output: a.b}"), "22:17", "{var: NAME} or {output: STEP.NAME}"),
         (("fetch.url", "fetch.uri"), "36:30", "no output of step 'fetch' that is called 'uri': is it 'url'?"),
+        (
+            ("verify: {shell: [python3, -c], script: pass}", "verify: [test, {output: fetch.url}]"),
+            "24:29",
+            "no step with outputs before this one that is called 'fetch'",
+        ),
         (("fetch.url", "left.made"), "36:30", "no step with outputs before this one that is called 'left'"),
         (("run: [test, {output", "run: test [{output"), "45:23", None),
         (("run: [test, {output: left.made}]", "run: test -e"), "45:10", "a command is a list of arguments"),
@@ -182,7 +188,7 @@ def test_what_is_wrong_is_told_with_its_place(change, place, said):
         ("a: [", "no YAML"),
         ("a: 1\n---\nb: 1", "no YAML"),
         ("a: \x01", "no YAML"),
-        (b"a: \xff", "no UTF-8 text: byte 3 is 0xff"),
+        (b"a: \xff", "no UTF-8 text: byte 0xff"),
         ("[" * 5000, "nests too deeply"),
         ("a: &a [*a]", "there is no key 'a' here"),
         ("automa: 1\nid: a\nsteps: &a [*a]", "steps[0]"),
@@ -191,6 +197,13 @@ def test_what_is_wrong_is_told_with_its_place(change, place, said):
         ("automa: 1\nid: a\nsteps: [{id: p, parallel: []}]", "there is no step in it"),
         ("automa: 1\nid: a\nvars: {a: ~}\nsteps: [{id: a, run: [x]}]", "a text is expected, not nothing"),
         ('automa: 1\nid: a\nsteps: [{id: a, run: ["\\0"]}]', "there is a NUL character in it"),
+        ('automa: 1\nid: a\nsteps: [{id: a, run: ["\\ud800"]}]', "there is half a character in it"),
+        (f"automa: 1\nid: a\nsteps: [{{id: a, run: [{'x' * 100_001}]}}]", "it is longer than 100,000 bytes"),
+        (
+            f"automa: 1\nid: a\nsteps: [{{id: a, run: {{shell: sh, script: {'ä' * 50_001}}}}}]",
+            "steps[0].run.script: it is longer than 100,000 bytes",
+        ),
+        (f"automa: 1\nid: a\nenv: {{A: {'x' * 100_001}}}\nsteps: []", "env.A: it is longer than"),
         (
             "automa: 1\nid: a\nvars: {a: {default: x, type: integer}}\nsteps: []",
             "of type integer is expected",
@@ -229,6 +242,18 @@ def test_a_text_is_what_stands_there():
     assert step._command.arguments == ("echo", "no", "1.10", "0080", "22:30", "1e3", "on")
 
 
+def test_a_default_is_a_number_only_where_it_is_written_like_one():
+    """What would be written otherwise as a number, such as ``1.10``, is a text, so that nothing changes it."""
+    written = {"a": "1.10", "b": "+5", "c": "-0", "d": "12345678901234567890", "e": "1e3", "f": "007"}
+    plain = {"g": "1.5", "h": "-12", "i": "true"}
+    lines = ", ".join(f"{name}: {text}" for name, text in {**written, **plain}.items())
+    workflow = loads(
+        f"automa: 1\nid: a\nvars: {{{lines}, j: {{default: 2.0}}, k: {{type: number, default: 1.10}}}}\n"
+        "steps: [{id: a, run: [x]}]"
+    )
+    assert workflow.first_state({}) == {**written, "g": 1.5, "h": -12, "i": True, "j": 2.0, "k": 1.1}
+
+
 def test_the_values_of_variables_are_checked_before_a_run_begins():
     """One that is unknown, missing, of another type or none of the choices is refused; defaults are filled in."""
     workflow = loads(FULL)
@@ -246,11 +271,31 @@ def test_the_values_of_variables_are_checked_before_a_run_begins():
         ({**given, "rate": float("nan")}, "'rate' is of type number, and nan is not"),
         ({**given, "loud": 1}, "'loud' is of type boolean, and 1 is not"),
         ({**given, "where": "prod"}, "'where' is one of staging, production, not prod"),
-        ({"name": "a\0b"}, "NUL"),
+        ({**given, "rate": 10**400}, "is of type number"),
+        ({"name": "a\0b"}, "'name': there is a NUL character in it"),
+        ({"name": "\ud800"}, "'name': there is half a character in it"),
+        ({"name": "x" * 100_001}, "'name': it is longer than 100,000 bytes"),
     ]:
         with pytest.raises(StateError) as raised:
             workflow.first_state(wrong)
         assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "place", "said"),
+    [
+        (b"a: b\nb: \xff", "2:4", "it is no UTF-8 text: byte 0xff"),
+        (b"\xef\xbb\xbfa: b\nb: \xff", "2:4", "it is no UTF-8 text: byte 0xff"),
+        ("a: b\r\nb: ä\x01", "2:5", "no YAML: the character '\\x01' may not stand in it"),
+        (b"a: b\nb: \x01", "2:4", "no YAML: the character '\\x01' may not stand in it"),
+        ("a: b\n\t- c", "2:1", "no YAML"),
+    ],
+)
+def test_what_is_no_text_is_told_with_its_place(raw, place, said):
+    """Bytes and characters that no file may have are told by line and column, like all else."""
+    with pytest.raises(SagaFileError) as raised:
+        loads(raw, name="f")
+    assert str(raised.value).startswith(f"f:{place}: {said}")
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):

@@ -472,6 +472,13 @@ def test_a_moment_that_is_none_is_refused(trace, deadline):
     assert trace.calls == []
 
 
+def test_a_span_that_ends_after_the_last_date_is_refused(trace):
+    """The deadline of a workflow that has no date is told like one that is given to `start`."""
+    with pytest.raises(RunRequestError, match="deadline"):
+        Workflow("w", [trace.step("a")], deadline=timedelta.max).start()
+    assert trace.calls == []
+
+
 @pytest.mark.parametrize("deadline", [datetime.now(UTC), "soon", -1, True, float("inf"), timedelta(-1)])
 def test_a_span_that_is_none_is_refused(deadline):
     """A workflow takes a span; a moment is for `start`."""

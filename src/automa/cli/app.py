@@ -34,6 +34,7 @@ from automa.cli.options import (
     parse_values,
     read_secrets,
     say_how_to_go_on,
+    state_of,
 )
 from automa.cli.output import (
     ReportFormat,
@@ -133,13 +134,14 @@ def run(
     started), 74 the report or the journal could not be written.
     """
     with errors_in_one_line():  # a run that has begun ends with a report, not with these
-        state = parse_values(values or [])
+        texts = parse_values(values or [])
         check_output(output)
         until = parse_deadline(deadline)
         resources = read_secrets(secret)
         url = None if store is None else checked_url(store)
         suspends = _suspends(on_cancel, url)
         workflow = load_workflow(target)
+        state = state_of(texts, workflow)
         if dry_run:
             workflow.first_state(state)
             print_text(str(workflow.plan()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -40,9 +41,10 @@ def init(
                     file.write((_FIRST / f"{name}.txt").read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{folder} cannot be written to: {error.strerror}", STORE_FAILED) from None
+        to_run, to_test = (shlex.quote(str(folder / name)) for name in (saga, test))
         print_text(
             f"wrote {folder / saga} and {folder / test}\n"
-            f"run it:                     automa run {folder / saga}\n"
-            f"see it fail and undo itself: automa run {folder / saga} --set refuse=true\n"
-            f"prove it:                   pytest {folder / test}"
+            f"run it:                      automa run {to_run}\n"
+            f"see it fail and undo itself: automa run {to_run} --set refuse=true\n"
+            f"prove it:                    pytest {to_test}"
         )

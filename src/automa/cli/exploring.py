@@ -18,7 +18,7 @@ import typer
 
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
-from automa.cli.options import parse_values
+from automa.cli.options import parse_values, state_of
 from automa.cli.output import check_output, errors_in_one_line, print_text, say, write_text
 from automa.cli.targets import SAGA_FILES, load_target, load_workflow, only_workflow
 from automa.cli.views import plain
@@ -100,7 +100,7 @@ def explore(
     be explored, 74 the result could not be written.
     """
     with errors_in_one_line():
-        state = parse_values(values or [])
+        texts = parse_values(values or [])
         check_output(output)
         if world is None:
             say(_NO_WORLD)
@@ -116,7 +116,7 @@ def explore(
             found = explore_saga(
                 (lambda: made) if isinstance(made, Workflow) else made,
                 a_world,
-                state=state,
+                state=state_of(texts, made),
                 resources=live,
                 depth=depth,
                 process=process,

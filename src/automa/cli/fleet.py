@@ -25,6 +25,7 @@ from automa.cli.options import (
     parse_deadline,
     parse_values,
     read_secrets,
+    state_of,
 )
 from automa.cli.output import ReportFormat, check_output, errors_in_one_line, print_report, print_text, say
 from automa.cli.targets import load_workflow, load_workflows
@@ -164,11 +165,12 @@ def submit(
     Exit status: 0 it is begun; with --wait as that of `automa run`.
     """
     with errors_in_one_line():
-        state = parse_values(values or [])
+        texts = parse_values(values or [])
         check_output(output)
         until = parse_deadline(deadline)
         opened = _open(engine, creates=True)
-        handle = opened.submit(load_workflow(target), state, run_id=run_id, deadline=until)
+        workflow = load_workflow(target)
+        handle = opened.submit(workflow, state_of(texts, workflow), run_id=run_id, deadline=until)
         if not wait:
             print_text(handle.run_id)
             return

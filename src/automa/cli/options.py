@@ -22,6 +22,8 @@ from automa.stores import open_store
 from automa.wire.documents import parse_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from automa._core.protocols import Store
     from automa._core.reports import WorkflowReport
 
@@ -207,19 +209,33 @@ def say_how_to_go_on(report: WorkflowReport, url: str | None) -> None:
         say(f"automa: to go on: automa resume {report.run_id} --store {shlex.quote(url)}")
 
 
-def parse_values(values: list[str]) -> dict[str, Any]:
-    """Return the state that ``--set`` options give.
+def parse_values(values: list[str]) -> dict[str, str]:
+    """Return the texts that ``--set`` options give, by key.
 
     Raises:
         InputError: Where one is not of the form KEY=VALUE.
     """
-    state: dict[str, Any] = {}
+    texts: dict[str, str] = {}
     for value in values:
         key, equals, text = value.partition("=")
         if not equals or not key:
             raise InputError(f"--set {value!r}: expected KEY=VALUE", exits.USAGE)
-        state[key] = _parse_value(text)
-    return state
+        texts[key] = text
+    return texts
+
+
+def state_of(texts: Mapping[str, str], workflow: object) -> dict[str, Any]:
+    """Return the state that texts give a workflow.
+
+    Args:
+        texts: As `parse_values` returns them.
+        workflow: A saga file, which knows the types of its variables, or another workflow.
+    """
+    values_of = getattr(workflow, "values_of", None)
+    if values_of is not None:
+        found: dict[str, Any] = values_of(texts)
+        return found
+    return {key: _parse_value(text) for key, text in texts.items()}
 
 
 def _parse_value(text: str) -> Any:

@@ -156,7 +156,9 @@ def _load_file(path: Path) -> ModuleType:
     name = stem if stem.isidentifier() and stem not in sys.modules else f"automa_target_{stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise InputError(f"{path} is no Python file: its name must end in .py", USAGE)
+        raise InputError(
+            f"{path} is no Python file, and no saga file: its name must end in .py, .yaml or .yml", USAGE
+        )
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses and the like look their module up
     sys.path.insert(0, str(path.resolve().parent))  # as for a script: what lies beside it can be imported

@@ -163,8 +163,9 @@ class LiveView(View):
     def _bottom(self) -> RenderableType:
         """Return what is shown beneath: it changes all the time."""
         now = time.monotonic()
+        at_work = list(self._at_work.items())  # at once: this is called in a thread, beside the run
         rows: list[RenderableType] = []
-        for path, (action, since, spinner) in list(self._at_work.items())[-_MOST_AT_WORK:]:
+        for path, (action, since, spinner) in at_work[-_MOST_AT_WORK:]:
             back = action is Action.ROLLBACK
             spinner.update(
                 text=Text.assemble(
@@ -174,9 +175,9 @@ class LiveView(View):
                 )
             )
             rows.append(spinner)
-        if len(self._at_work) > _MOST_AT_WORK:
-            rows.append(Text(f"  and {len(self._at_work) - _MOST_AT_WORK} more", "dim"))
-        is_back = any(each.action is Action.ROLLBACK for each in self._at_work.values())
+        if len(at_work) > _MOST_AT_WORK:
+            rows.append(Text(f"  and {len(at_work) - _MOST_AT_WORK} more", "dim"))
+        is_back = any(each.action is Action.ROLLBACK for _, each in at_work)
         done = f"{self._steps} steps done{', on the way back' if is_back else ''}"
         rows.append(Text(f"{done}, {_seconds(now - self._since)}", "yellow" if is_back else "dim"))
         return Group(*rows)

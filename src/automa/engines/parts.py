@@ -39,6 +39,7 @@ class Host:
 
     Raises:
         WorkflowDefinitionError: Where two have the same.
+        StateError: Where one could not go on with these resources.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Host:
                     f"two workflows have the id {workflow.id!r} and the version {workflow.version!r}: "
                     "give one of them another version"
                 )
+            workflow.check_resources(resources or {})
         self.resources: dict[str, Any] = dict(resources or {})
         self.observers: tuple[Observer, ...] = tuple(observers)
         self.writes_ahead: bool = writes_ahead

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.secrets import Redactor, Secret
 from automa._core.steps import Step
-from automa.errors import CommandError
+from automa.errors import CommandError, WireError
 from automa.sagafile.processes import MOST_HEARD, PARENT_PID, STEP_KEY, Ended, end_left_behind, run_to_end
+from automa.wire.documents import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MOST_TOLD = 16_000
 """Characters of an output that go into the report."""
+
+MOST_GIVEN = 100_000
+"""Bytes that a command is given in one argument or variable; Linux takes 131,072 with the name."""
 
 _MOST_OF_ERROR = 400
 _PASSED_ON = 1  # the exit status by which a command that is asked says no
@@ -60,14 +64,25 @@ class Surroundings(NamedTuple):
     """What all commands of a saga file have in common.
 
     Attributes:
-        variables: The names of its variables.
+        variables: The defaults of its variables, by name; None where there is none.
         secrets: The names of its secrets.
         outputs: The outputs of all of its steps: id of the step, its path, and the names.
     """
 
-    variables: tuple[str, ...]
+    variables: Mapping[str, Scalar | None]
     secrets: tuple[str, ...]
     outputs: list[tuple[str, str, tuple[str, ...]]]
+
+    def value_of(self, name: str, ctx: Context) -> Scalar:
+        """Return the value of a variable in a run, which may have begun before the file had that variable.
+
+        Raises:
+            CommandError: Where it has none.
+        """
+        value: Scalar | None = ctx.shared.get(name, self.variables[name])
+        if value is None:
+            raise CommandError(f"this run has no variable {name!r}: it was begun before the file had it")
+        return value
 
 
 class Command(NamedTuple):
@@ -96,7 +111,7 @@ class Command(NamedTuple):
         await end_left_behind(env[STEP_KEY])
         ended = await run_to_end(argv, env, self.cwd)
         redact = Redactor().text
-        ctx.metadata["command"] = _cut(redact(shlex.join(argv)))
+        ctx.metadata["command"] = _cut(shlex.join(map(redact, argv)))
         ctx.metadata["exit status"] = str(ended.status)
         for name in ("stdout", "stderr"):
             text = redact(getattr(ended, name))
@@ -104,23 +119,24 @@ class Command(NamedTuple):
                 ctx.metadata[name] = _cut(text)
         return ended
 
-    @staticmethod
-    def _argument(argument: str | Reference, ctx: Context) -> str:
+    def _argument(self, argument: str | Reference, ctx: Context) -> str:
         if isinstance(argument, str):
             return argument
         if argument.kind == "var":
-            return _text(ctx.shared[argument.name])
+            return _text(self.around.value_of(argument.name, ctx))
         return _text(_output_of(ctx, argument))
 
     def _environment(self, ctx: Context) -> dict[str, str]:
         env = {**os.environ, **self.env}
-        for name in self.around.variables:
-            env[variable_in_env(name)] = _text(ctx.shared[name])
+        for name, default in self.around.variables.items():
+            value = ctx.shared.get(name, default)
+            if value is not None:
+                env[variable_in_env(name)] = _text(value)
         for name in self.around.secrets:
             env[secret_in_env(name)] = _secret(ctx, name)
         for step, path, names in self.around.outputs:
             found: Any = ctx.results.get(path)
-            for name in names if isinstance(found, dict) else ():
+            for name in (each for each in names if isinstance(found, dict) and each in found):
                 env[output_in_env(step, name)] = _text(found[name])
         env |= {
             "AUTOMA_WORKFLOW_ID": ctx.workflow_id,
@@ -190,12 +206,14 @@ class CommandStep(Step):
     async def _verify(self, ctx: Context) -> bool | None:
         assert self._verify_command is not None  # noqa: S101  # likewise
         ended = await self._verify_command.call(ctx)
+        if ended.status == 0 and self._output is not None:
+            ctx.report.result = read_output(ended, self._output)  # what the run printed was lost with automa
         return {0: True, _PASSED_ON: False}.get(ended.status)
 
     async def _when(self, ctx: Context) -> bool:
         condition = self._condition
         if isinstance(condition, Equals):
-            return bool(ctx.shared[condition.name] == condition.value)
+            return self._command.around.value_of(condition.name, ctx) == condition.value
         assert condition is not None  # noqa: S101  # likewise
         ended = await condition.call(ctx)
         return ended.status != _PASSED_ON and bool(_checked(ended, condition))
@@ -223,7 +241,8 @@ def _checked(ended: Ended, command: Command) -> Ended:
         return ended
     program = str(command.arguments[0])
     how = f"exit status {ended.status}" if ended.status > 0 else f"ended by signal {-ended.status}"
-    lines = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
+    redact = Redactor().text  # all of it, before it is cut: a part of a secret would not be found
+    lines = (redact(ended.stderr).strip() or redact(ended.stdout).strip()).splitlines()
     last = f": {lines[-1][:_MOST_OF_ERROR]}" if lines else ""
     raise CommandError(f"{program}: {how}{last}")
 
@@ -234,36 +253,65 @@ def read_output(ended: Ended, output: Output) -> dict[str, Any]:
     Raises:
         CommandError: Where it has not printed what it is to.
     """
-    if ended.is_cut:
+    if ended.printed is None:
         raise CommandError(f"it has printed more than {MOST_HEARD:,} bytes: too much for outputs")
-    found = _from_json(ended.stdout) if output.form == "json" else _from_lines(ended.stdout)
+    found = _from_json(ended.printed) if output.form == "json" else _from_lines(ended.printed)
     missing = [name for name in output.names if name not in found]
     if missing:
         there = ", ".join(sorted(found)[:20]) or "none"
         raise CommandError(f"it has not printed the output {', '.join(missing)} (it has printed: {there})")
-    return {name: found[name] for name in output.names}
+    outputs = {name: found[name] for name in output.names}
+    for name, value in outputs.items():
+        if isinstance(value, bytes):
+            raise CommandError(f"its output {name!r} is no UTF-8 text")
+        problem = unfit(_text(value))
+        if problem:  # else no later command, and no undo, could be started
+            raise CommandError(f"its output {name!r}: {problem}")
+    return outputs
 
 
-def _from_json(text: str) -> dict[str, Any]:
+def _from_json(printed: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CommandError(f"what it has printed is no JSON: {error}") from None
+        found = parse_json(printed)
+    except WireError as error:
+        raise CommandError(f"what it has printed is no JSON ({error})") from None
     if not isinstance(found, dict):
         raise CommandError(f"what it has printed is no JSON object, but a {type(found).__name__}")
     return found
 
 
-_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_LINE = re.compile(rb"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 
 
-def _from_lines(text: str) -> dict[str, Any]:
-    return {match[1]: match[2] for line in text.splitlines() if (match := _LINE.fullmatch(line))}
+def _from_lines(printed: bytes) -> dict[str, Any]:
+    """Return the values of lines: as texts, and where one is no text as bytes."""
+    lines = (line.removesuffix(b"\r") for line in printed.split(b"\n"))
+    return {match[1].decode(): _as_text(match[2]) for line in lines if (match := _LINE.fullmatch(line))}
+
+
+def _as_text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+def unfit(text: str) -> str | None:
+    """Return why no command can be given a text, as an argument or in its environment, or None."""
+    if "\0" in text:
+        return "there is a NUL character in it"
+    try:
+        size = len(os.fsencode(text))
+    except UnicodeEncodeError:
+        return "there is half a character in it, a surrogate"
+    if size > MOST_GIVEN:
+        return f"it is longer than {MOST_GIVEN:,} bytes, too long for a command: put it into a file"
+    return None
 
 
 def _output_of(ctx: Context, reference: Reference) -> Any:
     found = ctx.results.get(reference.path)
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or reference.name not in found:
         raise CommandError(
             f"step {reference.step!r} has no output {reference.name!r} in this run: was it skipped?"
         )
@@ -272,10 +320,8 @@ def _output_of(ctx: Context, reference: Reference) -> Any:
 
 def _secret(ctx: Context, name: str) -> str:
     found = ctx.resources.get(name)
-    if not isinstance(found, str | Secret):
-        raise CommandError(
-            f"the secret {name!r} is not given: use --secret {name}=env:VARIABLE or {name}=file:PATH"
-        )
+    if not isinstance(found, str | Secret):  # a run of the file itself does not begin so; one around it may
+        raise CommandError(f"the secret {name!r} is not in the resources of the run")
     return found.reveal() if isinstance(found, Secret) else found
 
 

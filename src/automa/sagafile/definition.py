@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from automa._core.parallel import Parallel
 from automa._core.retry import Retry
-from automa.errors import SagaFileError, StateError, WorkflowDefinitionError
+from automa._core.secrets import Secret
+from automa.errors import SagaFileError, StateError, WireError, WorkflowDefinitionError
 from automa.sagafile.commands import (
     Command,
     CommandStep,
@@ -20,8 +21,10 @@ from automa.sagafile.commands import (
     Reference,
     Surroundings,
     environment_names,
+    unfit,
 )
 from automa.sagafile.reading import Value, read
+from automa.wire.documents import parse_json
 from automa.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -109,6 +112,17 @@ class SagaFile(Workflow):
         """Return what is likely to go wrong in it; see `Workflow.lint`."""
         return super().lint(ignore={**self.ignored, **(ignore or {})})
 
+    def values_of(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return the values that texts mean, by the types of the variables; `first_state` checks them.
+
+        Args:
+            texts: By the name of the variable; what is given for a string stays as it is.
+        """
+        return {
+            name: _meant(text) if name in self.variables and self.variables[name].type != "string" else text
+            for name, text in texts.items()
+        }
+
     def first_state(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the variables: those that are given, and the defaults of the others.
 
@@ -135,6 +149,20 @@ class SagaFile(Workflow):
             name: _fitting(variable, given[name]) if name in given else variable.default
             for name, variable in self.variables.items()
         }
+
+    def check_resources(self, given: Mapping[str, Any]) -> None:
+        """Refuse resources in which a secret is missing, without which no command could be started.
+
+        Raises:
+            StateError: Where there is such a one.
+        """
+        missing = [name for name in self.secrets if not isinstance(given.get(name), str | Secret)]
+        if missing:
+            one = missing[0]
+            raise StateError(
+                f"{self.id} needs the secret {', '.join(missing)}: use --secret {one}=env:VARIABLE or "
+                f"{one}=file:PATH"
+            )
 
 
 def load(path: str | Path) -> SagaFile:
@@ -191,7 +219,9 @@ class _Reader:
         self._secrets = tuple(_names(top["secrets"], NAME)) if "secrets" in top else ()
         self._env = _env(top.get("env"))
         self._cwd = folder / top["cwd"].text() if "cwd" in top else folder
-        self._around = Surroundings(tuple(self._variables), self._secrets, [])
+        self._around = Surroundings(
+            {each.name: each.default for each in self._variables.values()}, self._secrets, []
+        )
         self._ids: dict[str, int] = {}
 
     def workflow(self) -> SagaFile:
@@ -298,6 +328,7 @@ class _Reader:
         if "when" in fields:
             condition = self._condition(fields["when"], lambda each: command(each, before))
         run = command(fields["run"], before)
+        verify = command(fields["verify"], before) if "verify" in fields else None
         if output is not None:
             before[id] = Printed(f"{prefix}{id}", output.names)
             self._around.outputs.append((id, f"{prefix}{id}", output.names))
@@ -310,7 +341,7 @@ class _Reader:
         return _made(
             value, CommandStep, id, run,
             undo=command(fields["undo"], before) if "undo" in fields else None,
-            verify=command(fields["verify"], before) if "verify" in fields else None,
+            verify=verify,
             condition=condition, output=output, place=(value.file, value.line), **options,
         )  # fmt: skip
 
@@ -348,7 +379,7 @@ class _Reader:
 
     def _argument(self, value: Value, known: Mapping[str, Printed]) -> str | Reference:
         if not value.is_mapping:
-            return value.text()
+            return _given(value)
         fields = value.record(("var", "output"))
         if len(fields) != 1:
             value.refuse("an argument is a text, {var: NAME} or {output: STEP.NAME}")
@@ -395,19 +426,26 @@ def _variables(value: Value) -> dict[str, Variable]:
 def _variable_of(name: str, value: Value) -> Variable:
     """Return a variable: as a mapping, or by its default alone."""
     if not value.is_mapping:
-        value_of_it = value.scalar()
+        value_of_it = _as_written(value)
         return Variable(name, _type_of(value_of_it), value_of_it, (), "")
     fields = value.record(("type", "default", "choices", "description"))
     description = fields["description"].text() if "description" in fields else ""
     if "type" in fields:
         kind = fields["type"].word(TYPES)
     else:
-        kind = _type_of(fields["default"].scalar()) if "default" in fields else "string"
+        kind = _type_of(_as_written(fields["default"])) if "default" in fields else "string"
     choices = tuple(_of_type(each, kind) for each in fields["choices"].items()) if "choices" in fields else ()
     default: Scalar | None = _of_type(fields["default"], kind) if "default" in fields else None
     if choices and default is not None and default not in choices:
         fields["default"].refuse(f"it is none of the choices: {', '.join(map(_shown, choices))}")
     return Variable(name, kind, default, choices, description)
+
+
+def _as_written(value: Value) -> Scalar:
+    """Return a scalar: as a number only where that would be written the same, as ``--set`` has it."""
+    found = value.scalar()
+    text = _given(value)
+    return found if isinstance(found, str) or json.dumps(found) == text else text
 
 
 def _type_of(value: Scalar) -> str:
@@ -417,13 +455,20 @@ def _type_of(value: Scalar) -> str:
 def _of_type(value: Value, kind: str) -> Scalar:
     """Return what is written in a file as a value of a type."""
     if kind == "string":
-        return value.text()
+        return _given(value)
     if kind == "boolean":
         return value.boolean()
     found = value.scalar()
     if isinstance(found, bool | str) or (kind == "integer" and not isinstance(found, int)):
         value.refuse(f"a value of type {kind} is expected, not {value.kind}")
     return found
+
+
+def _meant(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except WireError:
+        return text
 
 
 def _fitting(variable: Variable, given: Any) -> Scalar:
@@ -437,14 +482,15 @@ def _fitting(variable: Variable, given: Any) -> Scalar:
         "string": isinstance(given, str),
         "boolean": isinstance(given, bool),
         "integer": is_number and isinstance(given, int),
-        "number": is_number and math.isfinite(given),
+        "number": is_number and _is_finite(given),
     }
     if variable.type == "string" and isinstance(given, int | float):
         given = _shown(given)
     elif not fits[variable.type]:
         raise StateError(f"variable {variable.name!r} is of type {variable.type}, and {given!r} is not")
-    if isinstance(given, str) and "\0" in given:
-        raise StateError(f"variable {variable.name!r}: there is a NUL character in it")
+    problem = unfit(given) if isinstance(given, str) else None
+    if problem:
+        raise StateError(f"variable {variable.name!r}: {problem}")
     if variable.choices and given not in variable.choices:
         raise StateError(
             f"variable {variable.name!r} is one of {', '.join(map(_shown, variable.choices))}, "
@@ -452,6 +498,13 @@ def _fitting(variable: Variable, given: Any) -> Scalar:
         )
     value: Scalar = given
     return value
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that is larger than any other
+        return False
 
 
 def _shown(value: Scalar) -> str:
@@ -479,7 +532,7 @@ def _env(value: Value | None) -> dict[str, str]:
             given.refuse_key(f"{name!r} is no name of an environment variable")
         if name.startswith(("VAR_", "SECRET_", "OUTPUT_", "AUTOMA_")):
             given.refuse_key(f"{name!r}: names that begin so are given by automa")
-    return {name: given.text() for name, given in fields.items()}
+    return {name: _given(given) for name, given in fields.items()}
 
 
 def _output(value: Value) -> Output:
@@ -511,15 +564,24 @@ def _retry(value: Value) -> Retry:
 def _shell(value: Value) -> Sequence[str]:
     """Return the program that runs a script, and its arguments."""
     if value.is_list:
-        found = [each.text() for each in value.items()]
+        found = [_given(each) for each in value.items()]
         if not found or not found[0]:
             value.refuse("there is no program in it")
         return found
     return SHELLS[value.word(tuple(SHELLS))]
 
 
-def _not_empty(value: Value) -> str:
+def _given(value: Value) -> str:
+    """Return a text that commands are given."""
     text = value.text()
+    problem = unfit(text)
+    if problem:
+        value.refuse(problem)
+    return text
+
+
+def _not_empty(value: Value) -> str:
+    text = _given(value)
     if not text.strip():
         value.refuse("there is nothing in it")
     return text

@@ -22,6 +22,7 @@ STEP_KEY, PARENT_PID, OWN_PID = "AUTOMA_STEP_KEY", "AUTOMA_PARENT_PID", "AUTOMA_
 GRACE = 10.0
 """Seconds between the request to end, and the end by force."""
 
+_PROC = Path("/proc")
 _LINGERS = 1.0  # seconds that an output is heard once its command has ended: a daemon may hold it open
 _EXEC = f'export {OWN_PID}=$$; exec "$@"'  # so a daemon that the command leaves is told from the command
 
@@ -33,13 +34,13 @@ class Ended(NamedTuple):
         status: Its exit status; below 0, the signal that has ended it.
         stdout: What it has written.
         stderr: What it has written there.
-        is_cut: Whether there was more on standard output than is kept.
+        printed: What it has written to standard output, byte by byte; None where more than is kept.
     """
 
     status: int
     stdout: str
     stderr: str
-    is_cut: bool
+    printed: bytes | None
 
 
 class _Heard:
@@ -77,6 +78,10 @@ class _Heard:
             if len(self._tail) > MOST_HEARD // 2:
                 self.is_cut = True
                 del self._tail[: -(MOST_HEARD // 2)]
+
+    def whole(self) -> bytes | None:
+        """Return all of it, or None where it is cut."""
+        return None if self.is_cut else bytes(self._head + self._tail)
 
     def text(self) -> str:
         """Return it; where it is cut no part of a line is left: part of a secret may be in it."""
@@ -123,7 +128,7 @@ async def run_to_end(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> E
             hearing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await hearing
-    return Ended(status, out.text(), err.text(), out.is_cut)
+    return Ended(status, out.text(), err.text(), out.whole())
 
 
 async def _started(
@@ -148,17 +153,54 @@ async def _started(
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
-    """End a command that goes on still, with what it has begun, and wait until it has ended."""
+    """End a command that goes on still, with what it has begun, and wait until all of that has ended."""
     if process.returncode is not None:
         return
     _signal(process.pid, signal.SIGTERM)
     try:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(process.wait()), GRACE)
+        await _gone(process.pid)
     finally:
-        if process.returncode is None:
-            _signal(process.pid, signal.SIGKILL)
-            await process.wait()
+        await _killed(process.pid)  # whatever is left of it: a child that does not listen, say
+        await process.wait()
+
+
+async def _gone(group: int) -> None:
+    """Wait until a command has ended, with all that it has begun, for the time of grace at most."""
+    until = asyncio.get_running_loop().time() + GRACE
+    while asyncio.get_running_loop().time() < until:
+        if not _is_at_work(group):
+            return
+        await asyncio.sleep(0.02)
+
+
+async def _killed(group: int) -> None:
+    """End by force what is left of a command, if anything is."""
+    if _is_at_work(group):
+        _signal(group, signal.SIGKILL)
+        await _gone(group)
+
+
+def _is_at_work(group: int) -> bool:
+    """Whether a process of a group is at work; on Linux a zombie is none."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it has become another user's
+    if not _PROC.exists():
+        return True
+    for entry in _PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = _stat(entry)[:3]
+            if its_group == b"%d" % group and state not in {b"Z", b"X"}:
+                return True
+    return False
+
+
+def _stat(entry: Path) -> list[bytes]:
+    """Return what a folder of ``/proc`` tells of its process, from its state and its parent on."""
+    return (entry / "stat").read_bytes().rpartition(b")")[2].split()
 
 
 def _signal(group: int, number: signal.Signals) -> None:
@@ -174,15 +216,12 @@ async def end_left_behind(key: str) -> None:
     Args:
         key: The value of ``AUTOMA_STEP_KEY`` in its environment.
     """
-    left = list(_left_behind(key))
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for group in left:
-            _signal(group, number)
-        until = asyncio.get_running_loop().time() + GRACE
-        while left and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(0.02)
-            alive = set(_left_behind(key))
-            left = [group for group in left if group in alive]
+    for group in _left_behind(key):
+        _signal(group, signal.SIGTERM)
+        try:
+            await _gone(group)
+        finally:
+            await _killed(group)
 
 
 def _left_behind(key: str) -> list[int]:
@@ -192,12 +231,12 @@ def _left_behind(key: str) -> list[int]:
     """
     found = []
     wanted = f"{STEP_KEY}={key}".encode()
-    for entry in Path("/proc").glob("[0-9]*"):
+    for entry in _PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):
             variables = (entry / "environ").read_bytes().split(b"\0")
             if wanted not in variables or f"{OWN_PID}={entry.name}".encode() not in variables:
                 continue
-            parent = (entry / "stat").read_bytes().rpartition(b")")[2].split()[1]
+            parent = _stat(entry)[1]
             if b"%s=%s" % (PARENT_PID.encode(), parent) not in variables:
                 found.append(int(entry.name))
     return found

@@ -32,6 +32,7 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")
 _SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 36_500  # days: what is later has no date
 _CORE = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {
     _CORE + each
@@ -258,7 +259,10 @@ class Value:
         match = None if self.is_list or self.is_mapping else _SPAN.fullmatch(self._node.value)
         if match is None or float(match[1]) <= 0:
             self.refuse(f"a span of time such as 30s, 10m or 2h is expected, not {self.kind}")
-        return float(match[1]) * _SECONDS[match[2]]
+        seconds = float(match[1]) * _SECONDS[match[2]]
+        if seconds > _LONGEST * _SECONDS["d"]:
+            self.refuse(f"a span of time of at most {_LONGEST}d is expected, not {self.kind}")
+        return seconds
 
     def scalar(self) -> str | int | float | bool:
         """Return what a scalar means: a truth value, a number, or a text.
@@ -296,8 +300,15 @@ def read(text: str | bytes, name: str) -> Value:
     except SagaFileError:
         raise
     except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8", "replace")
         raise source.error(
-            f"it is no UTF-8 text: byte {error.start} is {text[error.start]:#04x}", None
+            f"it is no UTF-8 text: byte {error.object[error.start]:#04x}", _end_of(before)
+        ) from None
+    except yaml.reader.ReaderError as error:
+        assert isinstance(text, str)  # noqa: S101  # it was decoded
+        raise source.error(
+            f"no YAML: the character {chr(error.character)!r} may not stand in it",
+            _end_of(text[: error.position]),
         ) from None
     except yaml.MarkedYAMLError as error:
         problem = " ".join(str(each) for each in (error.context, error.problem) if each)
@@ -307,6 +318,11 @@ def read(text: str | bytes, name: str) -> Value:
     if node is None:
         raise source.error("it is empty", None)
     return Value(node, source)
+
+
+def _end_of(text: str) -> yaml.Mark:
+    """Return the place behind a text."""
+    return yaml.Mark("", len(text), text.count("\n"), len(text) - text.rfind("\n") - 1, None, 0)
 
 
 def _check_depth(text: str, source: Source) -> None:
