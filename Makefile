@@ -7,7 +7,7 @@ UNCOVERED := tests/durable/seeded tests/durable/test_crash_points.py tests/durab
 
 ENGINES := tests/engines/dbos tests/engines/restate
 
-.PHONY: setup test faults engines uncovered coverage lint types docs docs-cli format bench
+.PHONY: setup test faults engines browser uncovered coverage lint types docs docs-cli format bench
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -21,6 +21,10 @@ faults: # disks that fill and power that fails, and a search of the models: need
 
 engines: # processes that die, on engines: DBOS needs PostgreSQL, Restate its server, which npm installs
 	$(BIN)/python -m pytest -n 2 $(ENGINES)
+
+browser: # the web page in a real Chromium, which Debian has; pictures of it go to build/screenshots
+	command -v chromium > /dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+	$(BIN)/python -m pytest -n 2 tests/browser
 
 uncovered: # the rest of what `make test` runs
 	$(BIN)/python -m pytest -n 2 $(UNCOVERED)

@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_every_folder_of_tests_is_run():
-    """A folder with tests is one that pytest looks into, or that `make faults` or `make engines` names."""
+    """A folder with tests is one that pytest looks into, or that `make faults`, `engines` or `browser` names."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
     engines = {"tests/engines/dbos", "tests/engines/restate"}
-    run = {*config["testpaths"], *engines, "tests/faults", "tests/models"}
+    run = {*config["testpaths"], *engines, "tests/faults", "tests/models", "tests/browser"}
     files = {str(file.relative_to(ROOT)) for file in ROOT.glob("tests/*/**/test_*.py")}
     assert not {
         file
@@ -21,4 +21,7 @@ def test_every_folder_of_tests_is_run():
     }
     assert f"ENGINES := {' '.join(sorted(engines))}" in (ROOT / "Makefile").read_text()
     assert "tests/faults tests/models" in (ROOT / "Makefile").read_text()
-    assert {"make faults", "make coverage uncovered"} <= set((ROOT / ".ci" / "run").read_text().splitlines())
+    assert "-n 2 tests/browser" in (ROOT / "Makefile").read_text()
+    assert {"make faults", "make browser", "make coverage uncovered"} <= set(
+        (ROOT / ".ci" / "run").read_text().splitlines()
+    )

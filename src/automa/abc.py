@@ -12,8 +12,10 @@ from automa._core.protocols import (
     Forward,
     Lease,
     Observer,
+    RunFilter,
     RunInfo,
     RunOnEngine,
+    Searchable,
     Store,
     Worker,
 )
@@ -30,8 +32,10 @@ __all__ = [
     "Forward",
     "Lease",
     "Observer",
+    "RunFilter",
     "RunInfo",
     "RunOnEngine",
+    "Searchable",
     "Store",
     "Worker",
 ]

@@ -177,12 +177,12 @@ def _why_not(  # noqa: PLR0911  # a reason a line
 
 
 def journal_of(
-    lease: Lease | None, history: list[Record], retention: str, deadline: datetime | None
+    lease: Lease | None, history: list[Record], retention: str, deadline: datetime | None, note: str = ""
 ) -> Journal | None:
     """Return the journal of a run that is carried on; None where it has ended."""
     if lease is None:
         return None
-    first = [] if isinstance(history[-1], Requested) else [Resumed(clock.now(), deadline)]
+    first = [] if isinstance(history[-1], Requested) else [Resumed(clock.now(), deadline, note)]
     return Journal(lease, first=first, retention=retention)
 
 

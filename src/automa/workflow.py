@@ -280,6 +280,7 @@ class Workflow:
         missing: Missing = "start",
         on_cancel: OnCancel | None = None,
         deadline: Deadline | None = None,
+        note: str = "",
     ) -> WorkflowReport:
         """Carry on a run whose process has died, or that has stopped; return the report of the whole run.
 
@@ -296,6 +297,7 @@ class Workflow:
                 ``error``.
             on_cancel: As in `start`.
             deadline: As in `start`; where none is given, that with which it was started still holds.
+            note: A remark; it is recorded.
 
         Raises:
             JournalError: Where the journal cannot be read, or was begun by another definition; nothing
@@ -306,7 +308,9 @@ class Workflow:
             BaseException: What interrupted the run, once it is closed.
         """
         self._refuse_async("resume it with resume_async")
-        return drive(self._resumed(run_id, store, state, resources, observers, missing, on_cancel, deadline))
+        return drive(
+            self._resumed(run_id, store, state, resources, observers, missing, on_cancel, deadline, note)
+        )
 
     async def resume_async(
         self,
@@ -319,6 +323,7 @@ class Workflow:
         missing: Missing = "start",
         on_cancel: OnCancel | None = None,
         deadline: Deadline | None = None,
+        note: str = "",
     ) -> WorkflowReport:
         """Carry on a run on the running event loop; see `resume`.
 
@@ -331,13 +336,14 @@ class Workflow:
             missing: As in `resume`.
             on_cancel: As in `start`.
             deadline: As in `resume`.
+            note: As in `resume`.
 
         Raises:
             AutomaError: As in `resume`; nothing was started.
             BaseException: What interrupted the run, once it is closed.
         """
         return await _drive_async(
-            self._resumed(run_id, store, state, resources, observers, missing, on_cancel, deadline)
+            self._resumed(run_id, store, state, resources, observers, missing, on_cancel, deadline, note)
         )
 
     def rollback(
@@ -596,6 +602,7 @@ class Workflow:
         missing: Missing,
         on_cancel: OnCancel | None,
         deadline: Deadline | None,
+        note: str,
     ) -> Launch:
         """Return a run that goes on where its journal ends."""
         from automa import durable  # noqa: PLC0415  # as above
@@ -613,7 +620,9 @@ class Workflow:
             if missing == "error":
                 raise
             return self._new_launch(state, run_id, opened, resources, observers, on_cancel, deadline)
-        return self._continued(history, lease, resources, listeners, suspends=suspends, deadline=until)
+        return self._continued(
+            history, lease, resources, listeners, suspends=suspends, deadline=until, note=note
+        )
 
     def _requested(  # noqa: PLR0917  # what rollback and the like take
         self,
@@ -663,6 +672,7 @@ class Workflow:
         *,
         suspends: bool,
         deadline: datetime | None = None,
+        note: str = "",
     ) -> Launch:
         from automa import durable  # noqa: PLC0415  # as above
 
@@ -683,7 +693,7 @@ class Workflow:
             if lease is not None:
                 lease.release()
             raise
-        journal = durable.journal_of(lease, history, self.retention, deadline)
+        journal = durable.journal_of(lease, history, self.retention, deadline, note)
         walk = replay(relay(workflow_run), workflow_run, history)
         return Launch(walk, workflow_run.run, listeners, journal)
 

@@ -126,8 +126,10 @@ def test_a_killed_run_is_listed_shown_and_resumed(command, folder, url):
     assert [step["stepID"] for step in document["report"]["stepReports"]] == ["a"]
     assert document["records"][0]["run"] == "r1"
     (folder / "go").touch()
-    done = automa("resume", "r1", "--store", url.replace("runs", str(folder / "runs")), cwd="/")
+    elsewhere = url.replace("runs", str(folder / "runs"))
+    done = automa("resume", "r1", "--store", elsewhere, "--note", "the power is back", cwd="/")
     assert done.returncode == 0, done.stderr
+    assert "resumed, 'the power is back'" in command("show", "r1", "--records").stdout
     assert log_of(folder) == ["run a", "run wait", "run wait", "run b"]
     assert listed(command) == {"r1": "succeeded"}
     assert command("resume", "r1").returncode == 0  # it has ended: its report comes back

@@ -125,6 +125,41 @@ class RunInfo(NamedTuple):
         )
 
 
+class RunFilter(NamedTuple):
+    """Which of many runs are looked for.
+
+    Attributes:
+        workflow_id: Those of this workflow only.
+        statuses: Those that stand so only.
+        is_owned: Those only that somebody who is alive carries on, or only the others.
+        text: Those only that have this in their id, or in that of their workflow; large and small letters
+            of ASCII are the same.
+    """
+
+    workflow_id: str | None = None
+    statuses: tuple[str, ...] | None = None
+    is_owned: bool | None = None
+    text: str = ""
+
+    def matches(self, info: RunInfo) -> bool:
+        """Whether a run is one of those."""
+        text = _folded(self.text)
+        return (
+            self.workflow_id in {None, info.workflow_id}
+            and (self.statuses is None or info.status in self.statuses)
+            and self.is_owned in {None, info.is_owned}
+            and (text in _folded(info.run_id) or text in _folded(info.workflow_id))
+        )
+
+
+def _folded(text: str) -> str:
+    """Return a text with the large letters of ASCII made small, as SQL's LIKE compares."""
+    return text.translate(_SMALL)
+
+
+_SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
 @runtime_checkable
 class Lease(Protocol):
     """The right to carry on one run: as long as it is held, nobody else has it."""
@@ -233,6 +268,32 @@ class Cancellable(Store, Protocol):
 
     def forget_cancel(self, workflow_id: str, run_id: str) -> None:
         """Forget that a run was to be undone: it has ended.
+
+        Raises:
+            StoreError: Where the store cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
+class Searchable(Store, Protocol):
+    """A store that finds some runs among a hundred thousand, from any of them on: pages of lists need it."""
+
+    def find_runs(
+        self,
+        wanted: RunFilter,
+        *,
+        before: RunInfo | None = None,
+        after: RunInfo | None = None,
+        limit: int,
+    ) -> list[RunInfo]:
+        """Return runs, the newest first: as `Store.runs` yields them, but no more than are needed.
+
+        Args:
+            wanted: Which runs.
+            before: Those only that follow this one in the whole list: that began before it.
+            after: Those only that stand in front of this one, the nearest of them.
+            limit: How many at most.
 
         Raises:
             StoreError: Where the store cannot be used.
@@ -358,8 +419,15 @@ class Engine(Protocol):
         *,
         workflow_id: str | None = None,
         deadline: float | timedelta | datetime | None = None,
+        note: str = "",
     ) -> RunOnEngine:
         """Carry on a run that has stopped past its pivot.
+
+        Args:
+            run_id: The id of the run.
+            workflow_id: The id of its workflow.
+            deadline: As in `submit`.
+            note: A remark; it is recorded.
 
         Raises:
             RunRequestError: Where it goes on, or has ended.

@@ -212,10 +212,12 @@ class Resumed(NamedTuple):
     Attributes:
         at: When.
         deadline: Until when the way forward may take from now on; None where that has not changed.
+        note: What the operator said who has asked for it.
     """
 
     at: datetime
     deadline: datetime | None = None
+    note: str = ""
 
 
 class Request(StrEnum):

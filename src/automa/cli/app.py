@@ -46,6 +46,7 @@ from automa.cli.output import (
     write_text,
 )
 from automa.cli.planning import add_plan
+from automa.cli.serving import add_ui
 from automa.cli.targets import load_workflow
 from automa.cli.watching import view_of, watch
 from automa.conformance import run_fixtures, summary
@@ -184,6 +185,7 @@ operate(app)
 add_fleet(app)
 app.command()(explore)
 add_plan(app)
+add_ui(app)
 add_lint(app)
 
 

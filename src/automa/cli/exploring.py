@@ -21,8 +21,8 @@ from automa.cli.exits import Exit, InputError
 from automa.cli.options import parse_values, state_of
 from automa.cli.output import check_output, errors_in_one_line, print_text, say, write_text
 from automa.cli.targets import SAGA_FILES, load_target, load_workflow, only_workflow
-from automa.cli.views import plain
 from automa.errors import AutomaError, text_of
+from automa.journal.telling import plain
 from automa.testing import DirectoryWorld, World
 from automa.testing import explore as explore_saga
 from automa.workflow import Workflow

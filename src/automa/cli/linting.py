@@ -17,7 +17,7 @@ from automa.cli.exits import Exit, InputError
 from automa.cli.options import TargetArgument
 from automa.cli.output import errors_in_one_line, print_text
 from automa.cli.targets import load_workflows
-from automa.cli.views import plain
+from automa.journal.telling import plain
 from automa.plan.lint import RULES, Finding
 
 if TYPE_CHECKING:

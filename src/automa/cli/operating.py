@@ -46,18 +46,8 @@ from automa.cli.output import (
     write_text,
 )
 from automa.cli.targets import load_workflow
-from automa.cli.telling import (
-    INTERRUPTED,
-    RunFormat,
-    age_of,
-    picture_of,
-    print_run,
-    run_to_dict,
-    shown_status,
-    table_of,
-    to_json,
-)
-from automa.cli.views import View, plain
+from automa.cli.telling import RunFormat, picture_of, print_run, run_to_dict, table_of, to_json
+from automa.cli.views import View
 from automa.cli.watching import run_on_loop, view_of, watch
 from automa.durable import find_run, load_history
 from automa.engines.engine import EngineBase
@@ -65,6 +55,7 @@ from automa.errors import RunNotFoundError
 from automa.journal.entries import decode_entries
 from automa.journal.journal import RUNNING
 from automa.journal.reading import read
+from automa.journal.telling import INTERRUPTED, age_of, plain, shown_status
 from automa.operations import (
     DONE,
     STATUSES,
@@ -234,6 +225,7 @@ def resume(
     file: FileOption = None,
     on_cancel: OnCancelOption = None,
     deadline: DeadlineOption = None,
+    note: Annotated[str, typer.Option(help="Why; it is recorded.")] = "",
     secret: SecretOption = None,
     report: ReportOption = ReportFormat.TABLE,
     output: OutputOption = None,
@@ -253,7 +245,7 @@ def resume(
                 raise InputError(
                     "--all is for stores: the workers of an engine carry on by themselves", exits.USAGE
                 )
-            others = (workflow, file, on_cancel, deadline, output, report is not ReportFormat.TABLE)
+            others = (workflow, file, on_cancel, deadline, note, output, report is not ReportFormat.TABLE)
             if not runs or any(others):
                 raise InputError(
                     "--all takes FILE[:NAME], once or more, --store and --secret, and nothing else",
@@ -276,7 +268,7 @@ def resume(
             plain=as_lines,
         )
         if on_engine is not None:
-            handle = on_engine.resume(runs[0], workflow_id=workflow, deadline=until)
+            handle = on_engine.resume(runs[0], workflow_id=workflow, deadline=until, note=note)
             raise Exit(exits.of_report(waited(handle, report, output)))
         found = _take_up(store, runs[0], workflow, file, secret)
     suspends = on_cancel is not OnCancel.ROLLBACK
@@ -292,6 +284,7 @@ def resume(
             missing="error",
             on_cancel="suspend" if suspends else "rollback",
             deadline=until,
+            note=note,
         ),
         store,
         report,

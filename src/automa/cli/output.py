@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from automa import pictures
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
-from automa.cli.views import plain, quiet_console, report_table
+from automa.cli.views import quiet_console, report_table
 from automa.errors import AutomaError
+from automa.journal.telling import plain
 from automa.wire import v0
 
 if TYPE_CHECKING:

@@ -6,45 +6,22 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TextIO
 
-from automa._core.records import (
-    Answered,
-    AttemptFailed,
-    Begun,
-    Cancelled,
-    Effect,
-    Ended,
-    Expanded,
-    Late,
-    Requested,
-    Resumed,
-    Started,
-    Suspended,
-)
 from automa._core.status import Outcome
 from automa.cli.output import standard_output
-from automa.cli.views import plain, quiet_console, report_table
-from automa.errors import text_of
-from automa.journal.journal import RUNNING
+from automa.cli.views import quiet_console, report_table
+from automa.journal.telling import age_of, plain, reason_of, shown_status, told
 from automa.pictures import Journaled, report_to_html, report_to_mermaid, report_to_svg
 from automa.wire import v0
 from automa.wire.documents import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from automa._core.protocols import RunInfo
     from automa._core.records import Record
     from automa._core.reports import WorkflowReport
     from automa.journal.reading import Reading
-
-INTERRUPTED = "interrupted"
-"""How a run is shown that has not ended, and that nobody who is alive carries on."""
-
-
-def shown_status(info: RunInfo) -> str:
-    """Return how a run stands."""
-    return INTERRUPTED if info.status == RUNNING and not info.is_owned else info.status
 
 
 def run_to_dict(info: RunInfo) -> dict[str, Any]:
@@ -76,15 +53,6 @@ def table_of(infos: Sequence[RunInfo], now: datetime) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-
-
-_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
-
-
-def age_of(age: timedelta) -> str:
-    """Return an age in the largest unit of which it has one."""
-    seconds = max(0, int(age.total_seconds()))
-    return next((f"{seconds // size}{unit}" for unit, size in _UNITS if seconds >= size), f"{seconds}s")
 
 
 def to_json(info: RunInfo, reading: Reading, entries: list[dict[str, Any]]) -> str:
@@ -164,7 +132,7 @@ def _headline(info: RunInfo, reading: Reading) -> str:
     doing = calls and f", at work: {calls}"
     if status == Outcome.NEEDS_ATTENTION:
         return f"{reading.report.headline}; it is past its pivot: resume it"
-    why = f": {_reason(reading.report.error)}" if status == Outcome.SUSPENDED else ""
+    why = f": {reason_of(reading.report.error)}" if status == Outcome.SUSPENDED else ""
     return f"workflow {info.workflow_id!r} is {status.replace('_', ' ')}{doing}{why}"
 
 
@@ -173,45 +141,6 @@ def _state_of(path: str, reading: Reading) -> str:
     return f"{state}, at work: {reading.at_work[path]}" if path in reading.at_work else state
 
 
-def _reason(error: BaseException | None) -> str:
-    return "" if error is None else f"{type(error).__name__}: {text_of(error)}"
-
-
 def _record_line(record: Record) -> str:
-    at, text = _told(record)
+    at, text = told(record)
     return f"{'' if at is None else format_time(at):<27}  {text}"
-
-
-def _told(record: Record) -> tuple[datetime | None, str]:  # noqa: C901, PLR0911  # a kind of record a line
-    """Return when a record was made, and what it tells."""
-    match record:
-        case Begun():
-            return record.at, f"begun{'' if record.target is None else f' by {record.target}'}"
-        case Started(path, action, at):
-            return at, f"{action} {path}"
-        case Answered(path, report):
-            why = _reason(report.error) or report.detail or ""
-            return report.end_time, f"{report.action} {path} {report.status}{why and f'  {why}'}"
-        case AttemptFailed(path, report, delay):
-            again = "tried again when it is resumed" if delay is None else f"tried again after {delay:.3g} s"
-            return report.end_time, f"{report.action} {path} FAILED  {_reason(report.error)}; {again}"
-        case Expanded(path, steps):
-            return None, f"built by {path}: {', '.join(step.id for step in steps) or 'nothing'}"
-        case Effect(path, _, at, kind, ref):
-            return at, f"done outside by {path}: {kind} {ref}"
-        case Late(path, at, is_back, error):
-            return (
-                at,
-                f"{path} {'came to its end, too late' if is_back else 'is still at work'}  {_reason(error)}",
-            )
-        case Cancelled(path, error):
-            return None, f"turned back after {path}: {_reason(error)}"
-        case Ended(report):
-            return report.end_time, f"ended {report.outcome}"
-        case Suspended(at, error):
-            return at, f"suspended: {_reason(error)}"
-        case Resumed(at, deadline):
-            return at, "resumed" + ("" if deadline is None else f", deadline {format_time(deadline)}")
-        case Requested(at, request, path, note):
-            of_what = "" if path is None else f" {path}"
-            return at, f"asked for: {request}{of_what}{note and f', {note!r}'}"

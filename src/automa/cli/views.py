@@ -14,6 +14,7 @@ from rich.text import Text
 from automa._core.records import Answered, Begun, Ended, Started
 from automa._core.status import Action, Outcome, Status
 from automa.errors import text_of
+from automa.journal.telling import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,14 +44,6 @@ def quiet_console(**options: Any) -> Console:
         **options: What ``rich.console.Console`` takes.
     """
     return _QuietConsole(**options)
-
-
-def plain(text: str) -> str:
-    """Return a text with its control characters spelt out: a message must not steer the terminal."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
-        for character in text
-    )
 
 
 class View:

@@ -15,8 +15,9 @@ from automa._core.expand import topology_of
 from automa.cli import exits
 from automa.cli.exits import Exit
 from automa.cli.output import say
-from automa.cli.views import LiveView, PlainView, View, plain, quiet_console
+from automa.cli.views import LiveView, PlainView, View, quiet_console
 from automa.errors import text_of
+from automa.journal.telling import plain
 from automa.observe.progress import StepCount, leaves
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def view_of(workflow: Workflow, *, quiet: bool, verbose: bool, plain: bool) -> V
     return LiveView(console, StepCount(leaves(topology_of(workflow.definition))), is_verbose=verbose)
 
 
-class _LossyStream(io.TextIOBase):
+class LossyStream(io.TextIOBase):
     """Standard error for those who must not fail where nobody reads it any more."""
 
     def write(self, text: str) -> int:
@@ -107,7 +108,7 @@ def run_on_loop(work: Callable[[], Awaitable[Any]], workflows: Iterable[Workflow
             loop.add_signal_handler(number, _on_signal(task.cancel, number, suspends=suspends))
         await work()
 
-    with contextlib.redirect_stdout(_LossyStream()):
+    with contextlib.redirect_stdout(LossyStream()):
         try:
             asyncio.run(cancelled_by_signals())
         finally:

@@ -201,14 +201,19 @@ class EngineBase(abc.ABC):
         self.signal_cancel(turn.name, note)
 
     def resume(
-        self, run_id: str, *, workflow_id: str | None = None, deadline: Deadline | None = None
+        self,
+        run_id: str,
+        *,
+        workflow_id: str | None = None,
+        deadline: Deadline | None = None,
+        note: str = "",
     ) -> RunHandle:
         """Carry on a run that has stopped past its pivot; see `automa.abc.Engine.resume`."""
         until = None if deadline is None else moment(deadline)
         turn = self._stopped_turn(run_id, workflow_id)
         if self._read(turn).is_done:
             raise RunRequestError(f"run {run_id!r} has ended ({turn.end}): there is nothing to carry on")
-        return self._another(turn, Resumed(clock.now(), until))
+        return self._another(turn, Resumed(clock.now(), until, note))
 
     def rollback(self, run_id: str, *, workflow_id: str | None = None, note: str = "") -> RunHandle:
         """Undo a run that has ended; see `automa.abc.Engine.rollback`."""

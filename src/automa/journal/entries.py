@@ -108,8 +108,9 @@ class EntryEncoder:
                 return {"ended": outcome, "at": _time(report.end_time)}
             case Suspended(at, error):
                 return {"suspended": _time(at), "error": _error(error)}
-            case Resumed(at, deadline):
-                return {"resumed": _time(at)} | ({} if deadline is None else {"deadline": _time(deadline)})
+            case Resumed(at, deadline, note):
+                until = {} if deadline is None else {"deadline": _time(deadline)}
+                return {"resumed": _time(at)} | until | ({"note": note} if note else {})
         entry = {"requested": record.request.value, "at": _time(record.at)}
         return entry | {key: value for key, value in (("path", record.path), ("note", record.note)) if value}
 
@@ -175,8 +176,13 @@ def _error(error: BaseException) -> dict[str, Any]:
 _MOST_CAUSES = 100  # each nests a level deeper, and what is too deep cannot be written
 
 
+def to_micros(at: datetime) -> int:
+    """Return a time as an entry tells it, in microseconds."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
 def _time(at: datetime | None) -> int | None:
-    return None if at is None else (at - _EPOCH) // _MICROSECOND
+    return None if at is None else to_micros(at)
 
 
 def _metadata(value: str | bytes) -> Any:
@@ -450,7 +456,11 @@ def _read_suspended(entry: Entry, place: str) -> Suspended:
 
 
 def _read_resumed(entry: Entry, place: str) -> Resumed:
-    return Resumed(_read_time(entry, "resumed", place) or _EPOCH, _read_time(entry, "deadline", place))
+    return Resumed(
+        _read_time(entry, "resumed", place) or _EPOCH,
+        _read_time(entry, "deadline", place),
+        expect(entry.get("note", ""), str, f"{place}.note"),
+    )
 
 
 def _read_requested(entry: Entry, place: str) -> Requested:

@@ -109,7 +109,10 @@ class FileStore:
         """
         with _as_store_error(self.folder):
             self.check_folder()
-            found = [path for path in self.folder.iterdir() if path.name.endswith(_SUFFIX)]
+            end = (
+                _SUFFIX if run_id is None else f"{run_id}{_SUFFIX}"
+            )  # a file that may be meant is read, alone
+            found = [path for path in self.folder.iterdir() if path.name.endswith(end)]
         infos = [info for path in found if (info := self._info(path)) is not None]
         for info in sorted(infos, key=lambda each: (each.created, each.run_id), reverse=True):
             if info.matches(workflow_id, run_id, status):

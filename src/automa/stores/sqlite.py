@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -17,15 +18,15 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from automa._core.protocols import RunInfo
+from automa._core.protocols import RunFilter, RunInfo
 from automa.errors import AutomaError, JournalError, StoreError
-from automa.journal.entries import time_of_entry, to_datetime
+from automa.journal.entries import time_of_entry, to_datetime, to_micros
 from automa.journal.journal import RUNNING
 from automa.stores.locks import FileIdentity, LockFile, is_locked, make_private_file, sync_folder
 from automa.stores.refusals import ownership_lost, run_exists, run_not_found, run_owned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
     from datetime import datetime
 
 _APPLICATION_ID = 0x61746F6D  # "atom": so that no other application's file is taken for ours
@@ -141,6 +142,37 @@ class SqliteStore:
             if len(rows) < _LIST_PAGE:
                 return
             before = rows[-1][0]
+
+    def find_runs(
+        self,
+        wanted: RunFilter,
+        *,
+        before: RunInfo | None = None,
+        after: RunInfo | None = None,
+        limit: int,
+    ) -> list[RunInfo]:
+        """Return runs, the newest first; see `automa.abc.Searchable.find_runs`."""
+        where, values = _condition(wanted)
+        is_upward = after is not None
+        found: list[RunInfo] = []
+        with self._reading() as connection:
+            start = 0 if is_upward else 2**63 - 1
+            for edge in filter(None, (before, after)):
+                start = _row_of(connection, edge, is_upward=is_upward)
+        listing = _FIND.format(
+            where=where, than=">" if is_upward else "<", order="ASC" if is_upward else "DESC"
+        )
+        while len(found) < limit:
+            with self._reading() as connection:
+                rows = connection.execute(listing, {**values, "start": start, "most": _LIST_PAGE}).fetchall()
+                owners = {row[5] for row in rows}
+                alive = {owner for owner in owners if owner and is_locked(self._owners / owner)}
+                found += [info for row in rows if wanted.matches(info := self._info(row, alive))]
+            if len(rows) < _LIST_PAGE:
+                break
+            start = rows[-1][0]
+        found = found[:limit]
+        return found[::-1] if is_upward else found
 
     def ask_cancel(self, workflow_id: str, run_id: str, note: str) -> None:
         """Note that a run is to be undone; see `automa.abc.Cancellable.ask_cancel`."""
@@ -400,11 +432,16 @@ class SqliteStore:
             return row_id in self._held
         return is_locked(self._owners / owner)
 
-    def _info(self, row: Sequence[Any]) -> RunInfo:
+    def _info(self, row: Sequence[Any], alive: Container[str] | None = None) -> RunInfo:
+        """Return a run as a list tells it; where it is known which owners are alive, none is looked for."""
         row_id, workflow_id, run_id, status, created, owner, last = row
         began = to_datetime(created)
         updated = _last_time(last) or began
-        return RunInfo(workflow_id, run_id, status, began, updated, self._is_owned(row_id, owner))
+        if alive is None or owner == self._owner.path.name:
+            is_owned = self._is_owned(row_id, owner)
+        else:
+            is_owned = owner in alive
+        return RunInfo(workflow_id, run_id, status, began, updated, is_owned)
 
     def _check_file(self) -> None:
         if self._pid != os.getpid():
@@ -433,6 +470,51 @@ _LIST = """
     )
     FROM runs WHERE id < :before{where} ORDER BY id DESC LIMIT :most
 """
+
+
+_FIND = """
+    SELECT id, workflow, run, status, created, owner, (
+        SELECT entries FROM writes
+        WHERE writes.id BETWEEN found.id << 32 AND (found.id + 1 << 32) - 1
+        ORDER BY writes.id DESC LIMIT 1
+    )
+    FROM (
+        SELECT * FROM runs WHERE id {than} :start{where} ORDER BY id {order} LIMIT :most
+    ) AS found ORDER BY id {order}
+"""
+"""The last entries are looked for once it is known which runs are listed; no run is sorted."""
+
+
+def _condition(wanted: RunFilter) -> tuple[str, dict[str, Any]]:
+    """Return what a filter asks of a row, as SQL, and the values for it."""
+    where, values = "", dict[str, Any]()
+    if wanted.workflow_id is not None:
+        where += " AND +workflow = :workflow"  # the plus: the order of ids is worth more than the index
+        values["workflow"] = wanted.workflow_id
+    if wanted.statuses is not None:
+        names = [f"status_{index}" for index, _ in enumerate(wanted.statuses)]
+        one = len(names) == 1  # only then does the index have the order of ids
+        where += f" AND {'' if one else '+'}status IN ({', '.join(f':{name}' for name in names)})"
+        values |= zip(names, wanted.statuses, strict=True)
+    if wanted.text:
+        where += r" AND (run LIKE :text ESCAPE '\' OR workflow LIKE :text ESCAPE '\')"
+        literal = re.sub(r"([%_\\])", r"\\\1", wanted.text)
+        values["text"] = f"%{literal}%"
+    return where, values
+
+
+def _row_of(connection: sqlite3.Connection, info: RunInfo, *, is_upward: bool) -> int:
+    """Return the row of a run, or where it would be if it was deleted meanwhile."""
+    row = _find(connection, info.workflow_id, info.run_id)
+    if row is not None:
+        return row.id
+    query = (
+        "SELECT max(id) FROM runs WHERE created <= ?"
+        if is_upward
+        else "SELECT min(id) FROM runs WHERE created >= ?"
+    )
+    (found,) = connection.execute(query, (to_micros(info.created),)).fetchone()
+    return found if found is not None else (0 if is_upward else 2**63 - 1)
 
 
 class _Row(NamedTuple):
