@@ -40,7 +40,7 @@ FORMAT = "1"
 """The version of the format."""
 
 TYPES = ("string", "integer", "number", "boolean")
-SHELLS = {
+SHELLS: dict[str, tuple[str, ...]] = {
     "bash": ("bash", "-euo", "pipefail", "-c"),
     "sh": ("sh", "-eu", "-c"),
     "zsh": ("zsh", "-euo", "pipefail", "-c"),
