@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -423,6 +424,51 @@ def test_a_long_output_is_cut_in_the_report():
     assert "characters are left out]" in small
 
 
+def test_nothing_is_lost_between_the_beginning_and_the_end_of_an_output():
+    """What is kept in two halves is put together again as it was."""
+    report = start(
+        """
+  - id: a
+    run: [python3, -c, 'import json; print(json.dumps({"x": 1, "y": "0123456789" * 60_000}))']
+    outputs: {format: json, names: [x]}
+  - id: b
+    run: [python3, -c, 'print("\\n".join(f"n{n}={n}" for n in range(60_000)))']
+    outputs: [n0, n33332, n33333, n33334, n33335, n59999]
+"""
+    )
+    assert report.results["a"] == {"x": 1}
+    assert set(report.results["b"].items()) == {
+        (f"n{n}", str(n)) for n in (0, 33332, 33333, 33334, 33335, 59999)
+    }
+
+
+def test_no_part_of_a_secret_stays_where_an_output_is_cut():
+    """Where the middle of a long output is left out, so is the line of which it has a part: it may be a secret's."""
+    code = "import os, sys; sys.exit('x' * 600_000 + os.environ['SECRET_KEY'] + 'y' * 499_976)"
+    report = start(
+        f"  - {{id: a, run: [python3, -c, {json.dumps(code)}]}}",
+        top="secrets: [key]",
+        resources={"key": Secret("long-secret-" * 4)},
+    )
+    assert str(report.error) == "python3: exit status 1: [what came here is left out]"
+
+
+def test_a_command_reads_nothing(tmp_path):
+    """Standard input is empty for a command, whatever that of automa is: it does not wait for it."""
+    file = tmp_path / "saga.yaml"
+    file.write_text("automa: 1\nid: saga\nsteps: [{id: a, run: [bash, -c, 'cat > read']}]")
+    subprocess.run(
+        [sys.executable, "-m", "automa", "run", str(file)], input=b"typed", capture_output=True, check=True
+    )
+    assert (tmp_path / "read").read_bytes() == b""
+
+
+def test_a_nul_character_that_is_printed_is_spelt_out(tmp_path):
+    """A report has no NUL character in it, which no YAML file could have."""
+    report = start("  - {id: a, run: [printf, 'a\\0b']}")
+    assert report.step_reports[0].metadata["stdout"] == "a\\0b"
+
+
 def test_an_output_that_is_too_long_is_no_output():
     """A command that prints more than is kept has no outputs: the step fails rather than miss one."""
     report = start("  - {id: a, run: [bash, -c, 'seq 1 1000000; echo x=1'], outputs: [x]}")
@@ -466,6 +512,30 @@ steps:
     assert not (tmp_path / "undone").exists()
 
 
+def test_a_daemon_outlives_a_resume(tmp_path):
+    """What a step that has ended has left in the background is not ended by a resume, nor before its undo."""
+    file = tmp_path / "saga.yaml"
+    file.write_text(
+        """
+automa: 1
+id: saga
+steps:
+  - id: server
+    run: {shell: bash, script: 'setsid sleep 60 > /dev/null 2>&1 & echo pid=$!'}
+    outputs: [pid]
+    undo: [kill, {output: server.pid}]
+  - {id: dies, run: [bash, -c, 'test -e go || kill -9 $PPID; sleep 0.1; exit 1'], undo: ['true']}
+"""
+    )
+    url = f"sqlite:///{tmp_path}/runs.db"
+    command = [sys.executable, "-m", "automa", "run", str(file), "--store", url, "--run-id", "r1"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    (tmp_path / "go").touch()
+    report = asyncio.run(load(file).resume_async("r1", url))
+    assert report.outcome == "undone"
+    wait_until(lambda: not is_alive(int(report.results["server"]["pid"])))
+
+
 def test_the_command_of_another_run_of_that_id_is_left_alone(tmp_path):
     """Two runs of the same id, in two stores, do not end one another's commands."""
     text = """
@@ -487,8 +557,8 @@ steps: [{id: slow, run: [bash, -c, 'echo x >> begun; while test ! -e go; do slee
 
 
 def test_verify_decides_about_a_command_that_was_cut_off(tmp_path):
-    """A command whose verify says that it was done is not called again by a resume; one where it says no is."""
-    for status, calls in ((0, 1), (1, 2)):
+    """One that was done is not called again by a resume, one that was not is, and one in doubt is undone."""
+    for status, calls, exit_status in ((0, 1, 0), (1, 2, 0), (2, 1, 1)):
         folder = tmp_path / str(status)
         folder.mkdir()
         file = folder / "saga.yaml"
@@ -500,6 +570,7 @@ steps:
   - id: once
     run: [bash, -c, 'echo x >> calls; test -e go || kill -9 $PPID; sleep 0.1']
     verify: [bash, -c, exit {status}]
+    undo: [touch, undone]
 """
         )
         url = f"sqlite:///{folder}/runs.db"
@@ -512,8 +583,9 @@ steps:
         done = subprocess.run(
             [*base, "resume", "r1", "--store", url], capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == exit_status, done.stderr
         assert len((folder / "calls").read_text().splitlines()) == calls
+        assert (folder / "undone").exists() == (exit_status == 1)
 
 
 EDITED = """
