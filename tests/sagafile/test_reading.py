@@ -104,6 +104,7 @@ def test_all_that_a_file_may_say_is_read():
             "13:11",
             "a span of time such as 30s, 10m or 2h is expected, not '1y'",
         ),
+        (("version: 3", "version: ''"), "4:10", "'' is no version: a letter or digit, then at most 63"),
         (("deadline: 1h", "deadline: 0s"), "13:11", "a span of time"),
         (("deadline: 1h", "deadline: 999999999d"), "13:11", "a span of time of at most 36500d is expected"),
         (("'\\d{4}-\\d{4}'", "'('"), "16:10", "no regular expression"),

@@ -24,7 +24,7 @@ BEYOND = (
     "there is a step", "is called", "no boolean", "would both be", "comes twice", "none of the choices",
     "of type", "no regular expression", "has a pivot", "irreversible", "begins with its program", "there is nothing in it",
     "there is no program in it", "nests too deeply", "whole number", "a number from", "true or false", "a text is expected",
-    "a span of time", "NUL", "pivot", "branches", "is no id", "SAGA", "is no name",
+    "a span of time", "NUL", "pivot", "branches", "is no id", "SAGA", "is no name", "is no version",
 )  # fmt: skip
 
 odd = st.one_of(
@@ -99,6 +99,8 @@ def test_a_full_file_fits_and_a_mistake_does_not():
     document["steps"][0]["retri"] = 3
     with pytest.raises(jsonschema.ValidationError):
         SCHEMA.validate(document)
+    with pytest.raises(jsonschema.ValidationError):
+        SCHEMA.validate({**yaml.safe_load(FULL), "version": ""})
 
 
 def test_the_published_schema_is_this_one():

@@ -60,6 +60,7 @@ ON_FAILURE = ("finish", "cancel")
 FORMS = ("lines", "json")
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 OUTPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -236,7 +237,12 @@ class _Reader:
         if "deadline" in top:
             options["deadline"] = top["deadline"].seconds()
         if "version" in top:
-            options["version"] = top["version"].text()
+            options["version"] = version = top["version"].text()
+            if not VERSION.fullmatch(version):
+                top["version"].refuse(
+                    f"{version!r} is no version: a letter or digit, then at most 63 letters, digits, "
+                    "'.', '_', '-'"
+                )
         if "redact" in top:
             options["redact"] = [_pattern(each) for each in top["redact"].items()]
         if "description" in top:

@@ -48,7 +48,7 @@ def json_schema() -> dict[str, Any]:
                 "automa": {"enum": [int(d.FORMAT), d.FORMAT], "description": "The version of the format."},
                 "id": id,
                 "description": description,
-                "version": _TEXT,
+                "version": _pattern(d.VERSION),
                 "vars": {
                     "type": "object",
                     "propertyNames": _pattern(d.NAME),
