@@ -12,7 +12,6 @@ SAGA = """\
 automa: 1
 id: site
 vars: {title: {description: what it is called}}
-cwd: world
 steps:
   - {id: folder, run: [mkdir, -p, site], undo: {shell: sh, script: 'if test -d site; then rmdir site; fi'}}
   - {id: page, run: {shell: sh, script: 'echo "$VAR_TITLE" > site/index.html'}, undo: [rm, -f, site/index.html]}
@@ -42,10 +41,10 @@ def test_a_saga_file_runs_is_shown_and_rolled_back(automa, tmp_path):
     store = ("--store", "sqlite:///runs.db")
     done = automa("run", "saga.yaml", "--set", "title=Hi", "--run-id", "r1", *store)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "world/site/index.html").read_text() == "Hi\n"
+    assert (tmp_path / "site/index.html").read_text() == "Hi\n"
     assert "succeeded" in automa("show", "r1", *store).stdout
     assert automa("rollback", "r1", *store).returncode == 0
-    assert not (tmp_path / "world/site").exists()
+    assert not (tmp_path / "site").exists()
 
 
 @pytest.mark.parametrize("value", ['"quoted"', '{"a": 1}', "[1, 2]", "null", "true", "1.10", "a b", ""])
@@ -53,7 +52,7 @@ def test_a_variable_is_what_was_written(automa, tmp_path, value):
     """What is given for a string reaches the command as it was written, also where it reads as JSON."""
     done = automa("run", "saga.yaml", "--set", f"title={value}")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "world/site/index.html").read_text() == f"{value}\n"
+    assert (tmp_path / "site/index.html").read_text() == f"{value}\n"
 
 
 def test_a_number_may_be_written_in_many_ways(automa, tmp_path):
@@ -82,7 +81,7 @@ def test_what_is_wrong_starts_nothing(automa, tmp_path):
     (tmp_path / "bad.yaml").write_text(SAGA.replace("undo:", "undoo:", 1))
     bad = automa("run", "bad.yaml", "--set", "title=x")
     assert (bad.returncode, bad.stderr) == (
-        65, "automa: bad.yaml:6:42: steps[0]: there is no key 'undoo' here: is it 'undo'?\n"
+        65, "automa: bad.yaml:5:42: steps[0]: there is no key 'undoo' here: is it 'undo'?\n"
     )  # fmt: skip
     assert automa("run", "none.yaml").returncode == 64
     (tmp_path / "SAGA.YAML").write_text(SAGA)
@@ -91,7 +90,7 @@ def test_what_is_wrong_starts_nothing(automa, tmp_path):
         64,
         "automa: SAGA.YAML is no Python file, and no saga file: its name must end in .py, .yaml or .yml\n",
     )
-    assert not list((tmp_path / "world").iterdir())
+    assert not (tmp_path / "site").exists()
 
 
 def test_a_dry_run_prints_the_plan_and_starts_nothing(automa, tmp_path):
@@ -100,7 +99,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(automa, tmp_path):
     assert done.returncode == 0
     assert "the whole way back, from the step that fails: page, folder" in done.stdout
     assert automa("run", "saga.yaml", "--dry-run").returncode == 65
-    assert not list((tmp_path / "world").iterdir())
+    assert not (tmp_path / "site").exists()
 
 
 def test_a_saga_file_is_planned_linted_and_explored(automa):
@@ -113,6 +112,31 @@ def test_a_saga_file_is_planned_linted_and_explored(automa):
     assert "same workflow object" not in explored.stdout
 
 
+def test_an_exploration_touches_its_world_alone(automa, tmp_path):
+    """Commands work in the folder that is the world: what the saga has done beside its file stays."""
+    assert automa("run", "saga.yaml", "--set", "title=LIVE").returncode == 0
+    explored = automa("explore", "saga.yaml", "--world", "dir:world", "--set", "title=x")
+    assert explored.returncode == 0, explored.stdout
+    assert (tmp_path / "site/index.html").read_text() == "LIVE\n"
+    (tmp_path / "saga.yaml").write_text(f"{SAGA}cwd: {tmp_path}\n")
+    refused = automa("explore", "saga.yaml", "--world", "dir:world", "--set", "title=x")
+    assert refused.returncode == 65
+    assert f"commands of saga.yaml work in {tmp_path}, which is not in --world dir:world" in refused.stderr
+    assert (tmp_path / "site/index.html").exists()
+
+
+def test_a_saga_file_with_a_secret_is_explored(automa, tmp_path):
+    """The secrets of a saga file are given to the explorer as they are to a run."""
+    (tmp_path / "saga.yaml").write_text(f"{SAGA}secrets: [token]\n")
+    (tmp_path / "token").write_text("s3cr3t-token")
+    base = ("explore", "saga.yaml", "--world", "dir:world", "--set", "title=x")
+    assert automa(*base).returncode == 65
+    explored = automa(*base, "--secret", "token=file:token")
+    assert explored.returncode == 0, explored.stderr
+    both = automa(*base, "--secret", "token=file:token", "--resources", "r.py:r")
+    assert (both.returncode, both.stderr) == (64, "automa: --secret and --resources: give one of them\n")
+
+
 def test_a_violation_in_a_saga_file_is_found(automa, tmp_path):
     """A command that does not stand being called twice is found; and the linter names the line of a step."""
     (tmp_path / "saga.yaml").write_text(SAGA.replace("mkdir, -p", "mkdir"))
@@ -122,7 +146,7 @@ def test_a_violation_in_a_saga_file_is_found(automa, tmp_path):
     (tmp_path / "saga.yaml").write_text(SAGA.replace(", undo: [rm, -f, site/index.html]", ""))
     linted = automa("lint", "saga.yaml")
     assert linted.returncode == 1
-    assert linted.stdout.startswith("saga.yaml:7: SAGA003 step 'page'")
+    assert linted.stdout.startswith("saga.yaml:6: SAGA003 step 'page'")
 
 
 def test_a_folder_that_is_not_empty_is_no_world(automa, tmp_path):
@@ -159,4 +183,4 @@ def test_a_saga_file_runs_on_an_engine(automa, tmp_path):
     finally:
         worker.terminate()
         worker.communicate(timeout=30)
-    assert (tmp_path / "world/site/index.html").read_text() == "Hi\n"
+    assert (tmp_path / "site/index.html").read_text() == "Hi\n"

@@ -193,6 +193,7 @@ def test_conditions_are_asked(tmp_path):
         ("by-value", "SKIPPED"), ("by-truth", "SUCCESS"), ("by-command", "SKIPPED"), ("by-failure", "FAILED"),
     ]  # fmt: skip
     assert str(report.error) == "bash: exit status 2"
+    assert [each.reason for each in report.step_reports[0:3:2]] == ["its condition is false"] * 2
     (tmp_path / "file").touch()
     assert start(steps.replace("exit 2", "exit 0"), {"where": "there"}, tmp_path, top).outcome == "succeeded"
     assert (tmp_path / "made").exists()

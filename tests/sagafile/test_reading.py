@@ -95,7 +95,7 @@ def test_all_that_a_file_may_say_is_read():
     ("change", "place", "said"),
     [
         (("automa: 1", "automa: 2"), "1:9", "format 1, not '2'"),
-        (("automa: 1\n", ""), "1:1", "'automa' is missing"),
+        (("automa: 1\n", ""), "1:1", "'automa' is missing: write 'automa: 1'"),
         (("id: deploy", "id: de ploy"), "2:5", "'de ploy' is no id"),
         (("mode: rollback", "mode: back"), "14:7", "'back' is none of rollback, stop, continue"),
         (("version: 3", "versio: 3"), "4:1", "there is no key 'versio' here: is it 'version'?"),
@@ -135,7 +135,19 @@ def test_all_that_a_file_may_say_is_read():
         (("run: [test, {output: left.made}]", "run: test -e"), "45:10", "a command is a list of arguments"),
         (("run: [test, {output: left.made}]", "run: []"), "45:10", "a command begins with its program"),
         (("shell: bash", "shell: fish"), "23:19", "'fish' is none of bash, sh, zsh"),
-        (("shell: bash, ", ""), "23:11", "'shell' is missing"),
+        (("shell: bash, ", ""), "23:11", "'shell' is missing, which runs the script: as in 'shell: sh'"),
+        (("$VAR_NAME", "$VAR_NAM"), "23:33", "nothing in this file gives $VAR_NAM: is it $VAR_NAME?"),
+        (
+            ("$VAR_NAME", "${SECRET_TOKN}"),
+            "23:33",
+            "nothing in this file gives $SECRET_TOKN: is it $SECRET_TOKEN?",
+        ),
+        (
+            ("$VAR_NAME", "$OUTPUT_X_Y"),
+            "23:33",
+            "nothing in this file gives $OUTPUT_X_Y",
+        ),
+        (("    parallel:", "    paralel:"), "33:5", "or 'workflow': is 'paralel' 'parallel'?"),
         (("script: 'echo \"$VAR_NAME\"'", "script: ' '"), "23:33", "there is nothing in it"),
         (("when: {var: loud}", "when: {var: where}"), "40:52", "'where' is no boolean: say with 'is'"),
         (("is: production", "of: production"), "25:24", "there is no key 'of' here"),
@@ -191,7 +203,7 @@ def test_what_is_wrong_is_told_with_its_place(change, place, said):
         ("a: \x01", "no YAML"),
         (b"a: \xff", "no UTF-8 text: byte 0xff"),
         ("[" * 5000, "nests too deeply"),
-        ("a: &a [*a]", "there is no key 'a' here"),
+        ("a: &a [*a]", "'automa' is missing"),
         ("automa: 1\nid: a\nsteps: &a [*a]", "steps[0]"),
         ("x" * (MOST_BYTES + 1), "larger than 1,000,000 bytes"),
         ("automa: 1\nid: a\nsteps: []", "there is no step in it"),
@@ -346,3 +358,9 @@ def test_nothing_breaks_the_reader(raw):
     with pytest.raises(SagaFileError) as raised:
         loads(raw)
     assert "\n" not in str(raised.value)
+
+
+def test_a_script_may_set_what_looks_like_ours():
+    """A script may set such a variable itself, or have another value in its place."""
+    text = "automa: 1\nid: a\nsteps: [{id: a, run: {shell: sh, script: 'VAR_A=1; echo $VAR_A ${VAR_B:-x}'}}]"
+    assert len(loads(text).steps) == 1

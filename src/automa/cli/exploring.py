@@ -18,7 +18,7 @@ import typer
 
 from automa.cli import exits
 from automa.cli.exits import Exit, InputError
-from automa.cli.options import parse_values, state_of
+from automa.cli.options import SecretOption, parse_values, read_secrets, state_of
 from automa.cli.output import check_output, errors_in_one_line, print_text, say, write_text
 from automa.cli.targets import SAGA_FILES, load_target, load_workflow, only_workflow
 from automa.errors import AutomaError, text_of
@@ -80,6 +80,7 @@ def explore(
             metavar="[FILE:]NAME", help="The live objects: a mapping, or a function that returns one."
         ),
     ] = None,
+    secret: SecretOption = None,
     depth: Annotated[
         int, typer.Option(min=1, max=2, help="How many crashes there are in a case at most.")
     ] = 1,
@@ -105,19 +106,24 @@ def explore(
         if world is None:
             say(_NO_WORLD)
             raise Exit(exits.USAGE)
-        made, source = _find(target)
+        made, source = _find(target, world)
         a_world = _world(world, source)
-        live = None if resources is None else _resources(resources, source)
+        if secret and resources is not None:
+            raise InputError("--secret and --resources: give one of them", exits.USAGE)
+        secrets = read_secrets(secret)
+        live = secrets if resources is None else _resources(resources, source)
+        typed = load_workflow(target) if Path(source).suffix in SAGA_FILES else made
         again = ["automa", "explore", target, "--world", world]
         again += [part for value in values or [] for part in ("--set", value)]
         again += [] if resources is None else ["--resources", resources]
+        again += [part for each in secret or [] for part in ("--secret", each)]
         again += ["--process"] if process else []
         with _users_code(target, shown=bool(only)):
             found = explore_saga(
                 (lambda: made) if isinstance(made, Workflow) else made,
                 a_world,
-                state=state_of(texts, made),
-                resources=live,
+                state=state_of(texts, typed),
+                resources=live or None,
                 depth=depth,
                 process=process,
                 only=only or None,
@@ -129,8 +135,12 @@ def explore(
     raise Exit(exits.SUCCEEDED if found.ok else exits.CHECK_FAILED)
 
 
-def _find(target: str) -> tuple[Workflow | Callable[..., Any], str]:
+def _find(target: str, world: str) -> tuple[Workflow | Callable[..., Any], str]:
     """Return the workflow that a target names, or what makes it, and the file or module where it is.
+
+    Args:
+        target: As that of `load_target`.
+        world: The world; the commands of a saga file work in it, where it is a folder.
 
     Raises:
         InputError: Where there is none.
@@ -141,14 +151,29 @@ def _find(target: str) -> tuple[Workflow | Callable[..., Any], str]:
             raise InputError(
                 f"{source} has no workflow: name a function that returns one, as in {source}:make_workflow"
             )
-        only = only_workflow(module, source)
-        # A saga file is read anew for each process that is played.
-        return (only if Path(source).suffix not in SAGA_FILES else lambda: load_workflow(target)), source
+        if Path(source).suffix in SAGA_FILES:
+            kind, _, folder = world.partition(":")
+            return _of_saga_file(source, folder if kind == "dir" else None), source
+        return only_workflow(module, source), source
     made = _value(module, source, name)
     if not isinstance(made, Workflow) and not callable(made):
         kind = type(made).__name__
         raise InputError(f"{source}: {name} is no workflow, nor a function, but of type {kind}")
     return made, source
+
+
+def _of_saga_file(source: str, folder: str | None) -> Callable[[], Workflow]:
+    """Return what reads a saga file anew, for each process that is played.
+
+    Raises:
+        InputError: Where its commands would work elsewhere than in the folder that is its world.
+    """
+    from automa.sagafile import load  # noqa: PLC0415  # it needs the extra yaml
+
+    for each in () if folder is None else load(source, folder=folder).folders:
+        if not Path(each).resolve().is_relative_to(Path(folder or "").resolve()):
+            raise InputError(f"commands of {source} work in {each}, which is not in --world dir:{folder}")
+    return lambda: load(source, folder=folder)
 
 
 def _named(text: str, beside: str) -> tuple[Any, str]:

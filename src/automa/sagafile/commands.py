@@ -15,7 +15,7 @@ from automa.sagafile.processes import MOST_HEARD, PARENT_PID, STEP_KEY, Ended, e
 from automa.wire.documents import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from automa._core.context import Context
     from automa._core.steps import StepOptions
@@ -191,7 +191,7 @@ class CommandStep(Step):
             run=self._run,
             undo=None if undo is None else self._undo,
             verify=None if verify is None else self._verify,
-            when=None if condition is None else self._when,
+            when=None if condition is None else self._named_condition(condition),
             **given,
         )
 
@@ -209,6 +209,16 @@ class CommandStep(Step):
         if ended.status == 0 and self._output is not None:
             ctx.report.result = read_output(ended, self._output)  # what the run printed was lost with automa
         return {0: True, _PASSED_ON: False}.get(ended.status)
+
+    def _named_condition(self, condition: Command | Equals) -> Callable[[Context], Awaitable[bool]]:
+        """Return what asks the condition, by the name that a report tells where the step is skipped."""
+
+        async def when(ctx: Context) -> bool:
+            return await self._when(ctx)
+
+        is_truth = isinstance(condition, Equals) and condition.value is True
+        when.__name__ = condition.name if isinstance(condition, Equals) and is_truth else "its condition"
+        return when
 
     async def _when(self, ctx: Context) -> bool:
         condition = self._condition

@@ -63,6 +63,7 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 OUTPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+_GIVEN_IN_SCRIPT = re.compile(r"\$(?:\{((?:VAR|SECRET|OUTPUT)_\w+)\}|((?:VAR|SECRET|OUTPUT)_\w+))")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
@@ -103,11 +104,13 @@ class SagaFile(Workflow):
         variables: Its variables, by name: the keys of its state.
         secrets: The names of the secrets that its commands are given, from the resources of a run.
         ignored: The findings of the linter that it answers, and why.
+        folders: Where its commands work.
     """
 
     variables: Mapping[str, Variable]
     secrets: tuple[str, ...]
     ignored: Mapping[str, str]
+    folders: frozenset[str]
 
     def lint(self, *, ignore: Mapping[str, str] | None = None) -> list[Finding]:
         """Return what is likely to go wrong in it; see `Workflow.lint`."""
@@ -166,11 +169,12 @@ class SagaFile(Workflow):
             )
 
 
-def load(path: str | Path) -> SagaFile:
+def load(path: str | Path, *, folder: str | Path | None = None) -> SagaFile:
     """Read a saga file.
 
     Args:
-        path: Where it is. Its commands work in its folder, unless it says otherwise.
+        path: Where it is.
+        folder: Where its commands work, unless it says otherwise; by default in the folder of the file.
 
     Raises:
         SagaFileError: Where it cannot be read, or something in it is wrong: with line and column.
@@ -181,7 +185,7 @@ def load(path: str | Path) -> SagaFile:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise SagaFileError(f"it cannot be read: {why}", str(path), 0, 0) from None
-    return loads(raw, name=str(path), folder=path.resolve().parent)
+    return loads(raw, name=str(path), folder=path.resolve().parent if folder is None else folder)
 
 
 def loads(text: str | bytes, *, name: str = "saga", folder: str | Path = ".") -> SagaFile:
@@ -213,7 +217,9 @@ class _Reader:
                 f"a saga file is a mapping with 'automa: {FORMAT}', 'id' and 'steps', not {value.kind}"
             )
         self._value = value
-        self._top = top = value.record(TOP, ("automa", "id", "steps"))
+        if "automa" not in value.fields():
+            value.refuse(f"'automa' is missing: write 'automa: {FORMAT}', the version of the format, first")
+        self._top = top = value.record(TOP, ("id", "steps"))
         if top["automa"].text() != FORMAT:
             top["automa"].refuse(f"this automa reads saga files of format {FORMAT}, not {top['automa'].kind}")
         self._variables = _variables(top["vars"]) if "vars" in top else {}
@@ -224,6 +230,8 @@ class _Reader:
             {each.name: each.default for each in self._variables.values()}, self._secrets, []
         )
         self._ids: dict[str, int] = {}
+        self._scripts: list[tuple[Value, str]] = []
+        self._folders: list[str] = []
 
     def workflow(self) -> SagaFile:
         """Return the workflow."""
@@ -249,8 +257,10 @@ class _Reader:
             top["description"].text()
         self._check_environment(self._value)
         steps = self._steps(top["steps"], "", {})
+        self._check_scripts()
         made = _made(self._value, SagaFile, id, steps, **options)
         made.variables, made.secrets = self._variables, self._secrets
+        made.folders = frozenset(self._folders)
         made.ignored = {}
         if "ignore" in top:
             made.ignored = {key: each.text() for key, each in top["ignore"].fields().items()}
@@ -275,10 +285,7 @@ class _Reader:
         fields = value.fields()
         kinds = [key for key in ("run", "parallel", "workflow") if key in fields]
         if len(kinds) != 1:
-            value.refuse(
-                "a step has either 'run', 'parallel' or 'workflow'"
-                + (f", not {' and '.join(kinds)}" if kinds else "")
-            )
+            value.refuse(f"a step has either 'run', 'parallel' or 'workflow'{_other_kinds(kinds, fields)}")
         known = {"run": COMMAND, "parallel": PARALLEL, "workflow": NESTED}[kinds[0]]
         if kinds[0] != "run" and "when" in fields:
             fields["when"].refuse_key("only a step with 'run' has a condition: give one to each step in it")
@@ -325,6 +332,7 @@ class _Reader:
     ) -> CommandStep:
         env = {**self._env, **_env(fields.get("env"))}
         cwd = str(self._cwd / fields["cwd"].text() if "cwd" in fields else self._cwd)
+        self._folders.append(cwd)
         output = _output(fields["outputs"]) if "outputs" in fields else None
 
         def command(value: Value, known: Mapping[str, Printed]) -> Command:
@@ -371,8 +379,13 @@ class _Reader:
 
     def _arguments(self, value: Value, known: Mapping[str, Printed]) -> Iterable[str | Reference]:
         if value.is_mapping:
-            fields = value.record(("shell", "script"), ("shell", "script"))
-            return [*_shell(fields["shell"]), _not_empty(fields["script"])]
+            fields = value.record(("shell", "script"), ("script",))
+            if "shell" not in fields:
+                value.refuse("'shell' is missing, which runs the script: as in 'shell: sh'")
+            script = _not_empty(fields["script"])
+            if not fields["shell"].is_list:
+                self._scripts.append((fields["script"], script))
+            return [*_shell(fields["shell"]), script]
         if not value.is_list:
             value.refuse(
                 "a command is a list of arguments, as in [echo, hello], or has a 'script' and a 'shell' that "
@@ -398,6 +411,17 @@ class _Reader:
         if name not in printed.names:
             fields["output"].refuse(_unknown(f"output of step {step!r}", name, printed.names))
         return Reference("output", name, step, printed.path)
+
+    def _check_scripts(self) -> None:
+        """Refuse scripts that use a variable, an output or a secret that there is not: it is never set."""
+        known = [name for name, _ in environment_names(self._around)]
+        for value, script in self._scripts:
+            for match in _GIVEN_IN_SCRIPT.finditer(script):
+                name = match[1] or match[2]
+                if name not in known and f"{name}=" not in script:
+                    near = difflib.get_close_matches(name, known, 1)
+                    hint = f": is it ${near[0]}?" if near else f" (there are: {', '.join(known) or 'none'})"
+                    value.refuse(f"nothing in this file gives ${name}{hint}")
 
     def _check_environment(self, value: Value) -> None:
         """Refuse two things that would have the same name in the environment."""
@@ -600,6 +624,14 @@ def _pattern(value: Value) -> str:
     except (re.error, RecursionError, OverflowError) as error:
         value.refuse(f"{text!r} is no regular expression: {error}")
     return text
+
+
+def _other_kinds(kinds: Sequence[str], fields: Iterable[str]) -> str:
+    """Return what a step has in place of one kind, or what may be meant by it."""
+    if kinds:
+        return f", not {' and '.join(kinds)}"
+    meant = ((each, difflib.get_close_matches(each, ("run", "parallel", "workflow"), 1)) for each in fields)
+    return next((f": is {each!r} {near[0]!r}?" for each, near in meant if near), "")
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
