@@ -212,13 +212,15 @@ def test_rollback_undoes_what_was_interrupted(command, folder, url):
     assert log_of(folder) == ["run a", "run wait", "undo a"]
 
 
-def test_a_failed_undo_is_retried_or_marked_as_done(command, folder):
+def test_a_failed_undo_is_retried_or_marked_as_done(command, folder, url):
     """`undo --retry` calls it once more, `--mark-done` takes a person's word; 2 while it fails, then 0."""
     (folder / "jam-a").touch()
     for run_id in ("r1", "r2"):
         assert command("run", "saga.py", "--run-id", run_id, "--set", "fail=b").returncode == 2
     assert command("rollback", "r1").returncode == 2  # failed undos are not called again by it
-    assert command("undo", "r1", "a", "--retry").returncode == 2
+    failing = command("undo", "r1", "a", "--retry")
+    assert failing.returncode == 2
+    assert f"once its cause is gone: automa undo r1 a --retry --store {url}; if you" in failing.stderr
     (folder / "jam-a").unlink()
     assert command("undo", "r1", "a", "--retry").returncode == 0
     done = command("undo", "r2", "a", "--mark-done", "--note", "removed by hand")
