@@ -467,6 +467,7 @@ def test_a_run_that_nobody_traced_keeps_nothing(telemetry, tmp_path):
         Workflow("checkout", [step("a", interrupt)]).start(run_id="r", store=store)
     assert "traceparent" not in store.load("checkout", "r")[0]
     make(telemetry, step("a")).resume("r", store)
+    store.close()
     assert telemetry.span("workflow checkout").links == ()
 
 
