@@ -106,7 +106,7 @@ def _access(host: str, port: int, allowed: tuple[str, ...], *, is_open: bool, is
                 "keep to 127.0.0.1, and let a reverse proxy ask who comes",
                 exits.USAGE,
             )
-        if host in {"0.0.0.0", "::"} and not allowed:  # noqa: S104  # it is refused
+        if host in {"0.0.0.0", "::"} and not allowed:  # noqa: S104  # nosec B104  # refused
             raise InputError(
                 f"--host {host}: tell the names by which browsers will ask for it: --allow-host NAME[:PORT]",
                 exits.USAGE,
