@@ -470,12 +470,13 @@ def encode_error(error: BaseException) -> EncodedError:
     """Return an exception as data, with its causes, notes and members.
 
     Args:
-        error: Any exception; a chain of causes that comes back to itself is cut there.
+        error: Any exception; a chain of causes that comes back to itself is cut there. A group that is
+            deep in others is kept without its members: its message counts them.
     """
-    return _encode_chain(error, frozenset())
+    return _encode_chain(error, frozenset(), 0)
 
 
-def _encode_chain(error: BaseException, outside: frozenset[int]) -> EncodedError:
+def _encode_chain(error: BaseException, outside: frozenset[int], depth: int) -> EncodedError:
     """Encode an exception and its causes, but for those of the groups around it."""
     links: list[BaseException] = []
     seen = set(outside)
@@ -489,12 +490,18 @@ def _encode_chain(error: BaseException, outside: frozenset[int]) -> EncodedError
             inner = None if inner.__suppress_context__ else inner.__context__
     encoded: EncodedError | None = None
     for link in reversed(links):
-        encoded = _encode_alone(link, encoded, frozenset(seen))
+        encoded = _encode_alone(link, encoded, frozenset(seen), depth)
     return encoded or EncodedError(full_name(type(error)), text_of(error))
 
 
-def _encode_alone(error: BaseException, cause: EncodedError | None, seen: frozenset[int]) -> EncodedError:
-    members = error.exceptions if isinstance(error, BaseExceptionGroup) else None
+_DEEPEST_GROUP = 50  # each level takes some of Python's stack, and of its reader's patience
+
+
+def _encode_alone(
+    error: BaseException, cause: EncodedError | None, seen: frozenset[int], depth: int
+) -> EncodedError:
+    is_group = isinstance(error, BaseExceptionGroup)
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) and depth < _DEEPEST_GROUP else None
     args: tuple[Any, ...] = error.args
     if isinstance(error, OSError) and error.filename is not None:  # OSError keeps only two in args
         args = (error.errno, error.strerror, error.filename)
@@ -506,12 +513,14 @@ def _encode_alone(error: BaseException, cause: EncodedError | None, seen: frozen
     return EncodedError(
         type=full_name(type(error)),
         message=text_of(error) if members is None else error.message,  # type: ignore[attr-defined]
-        args=args if members is None and _is_plain(args) else None,
+        args=args if not is_group and _is_plain(args) else None,
         attributes=attributes or None,
         notes=tuple(map(str, notes)) if isinstance(notes, list | tuple) else (),
         cause=cause,
         context=cause is not None and error.__cause__ is None,
-        exceptions=None if members is None else tuple(_encode_chain(member, seen) for member in members),
+        exceptions=None
+        if members is None
+        else tuple(_encode_chain(each, seen, depth + 1) for each in members),
         interrupts=not isinstance(error, Exception),
     )
 

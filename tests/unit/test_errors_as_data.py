@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automa import Step, Workflow
 from automa.errors import (
     EncodedError,
     RemoteError,
@@ -256,3 +257,29 @@ def test_a_document_that_is_no_error_is_refused_with_the_place(document, message
     """What is missing or wrong in an encoded error is named with its place."""
     with pytest.raises(WireError, match=message):
         EncodedError.from_dict(document)
+
+
+@pytest.mark.parametrize("store", [None, "sqlite", "file"])
+def test_groups_that_are_deep_in_one_another_end_no_run(tmp_path, store):
+    """A step whose error is a group in groups, thousands deep, has failed like any other, journaled or not."""
+    url = {"sqlite": f"sqlite:///{tmp_path}/runs.db", "file": f"file:{tmp_path}/runs"}.get(store)
+
+    def fails():
+        error = ValueError("leaf")
+        for _ in range(3_000):
+            error = ExceptionGroup("around", [error])
+        raise error
+
+    undone = []
+    workflow = Workflow(
+        "w", [Step("a", undo=lambda: undone.append("a"), run=lambda: 1), Step("b", run=fails)]
+    )
+    report = workflow.start(store=url, run_id="r1")
+    assert (report.outcome, undone) == ("undone", ["a"])
+    encoded, depth = encode_error(report.error), 0
+    while encoded.exceptions:
+        encoded, depth = encoded.exceptions[0], depth + 1
+    assert 10 < depth < 200
+    assert encoded.message == "around (1 sub-exception)"
+    if url:
+        assert workflow.resume("r1", url).outcome == "undone"
