@@ -360,7 +360,17 @@ def test_nothing_breaks_the_reader(raw):
     assert "\n" not in str(raised.value)
 
 
-def test_a_script_may_set_what_looks_like_ours():
-    """A script may set such a variable itself, or have another value in its place."""
-    text = "automa: 1\nid: a\nsteps: [{id: a, run: {shell: sh, script: 'VAR_A=1; echo $VAR_A ${VAR_B:-x}'}}]"
-    assert len(loads(text).steps) == 1
+@pytest.mark.parametrize(
+    "script",
+    [
+        "VAR_A=1; echo $VAR_A ${VAR_B:-x}",
+        "for VAR_A in 1 2; do echo $VAR_A; done",
+        "echo x | while read -r OUTPUT_LINE; do echo ${OUTPUT_LINE}; done",
+        "echo ${OUTPUT_DIR:?}",
+        "echo $MY_VAR_A $OUTPUTS",
+    ],
+)
+def test_a_script_may_set_what_looks_like_ours(script):
+    """A script may set such a variable itself, or say that it comes from elsewhere."""
+    workflow = loads(f"automa: 1\nid: a\nsteps:\n  - id: a\n    run: {{shell: sh, script: '{script}'}}")
+    assert len(workflow.steps) == 1

@@ -233,6 +233,11 @@ def part_of(step_id: str) -> str:
     return step_id.replace("%", "%25").replace("/", "%2F") if "/" in step_id or "%" in step_id else step_id
 
 
+def id_of(path: str) -> str:
+    """Return the id of the step at a path: the other way round of `part_of`."""
+    return path.rpartition("/")[2].replace("%2F", "/").replace("%25", "%")
+
+
 def _mode(modes: type[Mode], value: Mode | str, workflow_id: str) -> Mode:
     try:
         return modes(value)

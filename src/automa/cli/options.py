@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automa._core.definition import part_of
 from automa._core.secrets import Secret
-from automa._core.status import Action, Status
 from automa.cli import exits
 from automa.cli.exits import InputError
 from automa.cli.output import say
 from automa.errors import WireError
-from automa.journal.telling import plain
+from automa.journal.telling import failed_undos, plain
 from automa.stores import open_store
 from automa.wire.documents import parse_json
 
@@ -216,22 +214,6 @@ def say_how_to_go_on(report: WorkflowReport, url: str | None) -> None:
         command = shlex.join(["automa", "undo", report.run_id, path, "--retry", "--store", url])
         told = f"once its cause is gone: {plain(command)}"
         say(f"automa: {told}; if you have undone it yourself: --mark-done --note WHY")
-
-
-def failed_undos(report: WorkflowReport) -> list[str]:
-    """Return the paths of the steps whose undo was called last in vain; a workflow is told by its steps."""
-    stand: dict[str, Status] = {}
-
-    def look(inner: WorkflowReport, prefix: str) -> None:
-        for step in inner.step_reports:
-            path = prefix + part_of(step.step_id)
-            if step.workflow is not None:
-                look(step.workflow, f"{path}/")
-            elif step.action is Action.ROLLBACK:
-                stand[path] = step.status
-
-    look(report, "")
-    return [path for path, status in stand.items() if status is Status.FAILED]
 
 
 def parse_values(values: list[str]) -> dict[str, str]:

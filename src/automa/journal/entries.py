@@ -11,6 +11,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from automa._core.definition import id_of
 from automa._core.records import (
     Answered,
     AttemptFailed,
@@ -354,7 +355,7 @@ def _read_report(
     entry: Entry, path: str, started: Mapping[tuple[str, Action], datetime | None], place: str
 ) -> StepReport:
     action = _read_action(entry, place)
-    report = StepReport(_id_of(path), action)
+    report = StepReport(id_of(path), action)
     report.status = Status.SUCCESS
     if "status" in entry:
         report.status = documents.word(Status, entry["status"], f"{place}.status")
@@ -405,11 +406,6 @@ def _read_late(entry: Entry, place: str) -> Late:
         _read_error(entry, place) if "error" in entry else None,
         entry.get("result"),
     )
-
-
-def _id_of(path: str) -> str:
-    """Return the id of the step at a path."""
-    return path.rpartition("/")[2].replace("%2F", "/").replace("%25", "%")
 
 
 def _read_action(entry: Entry, place: str) -> Action:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from automa._core.definition import part_of
 from automa._core.records import (
     Answered,
     AttemptFailed,
@@ -17,8 +18,10 @@ from automa._core.records import (
     Started,
     Suspended,
 )
+from automa._core.status import Action, Status
 from automa.errors import text_of
 from automa.journal.journal import RUNNING
+from automa.pictures.words import spelt_out
 from automa.wire.documents import format_time
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from automa._core.protocols import RunInfo
     from automa._core.records import Record
+    from automa._core.reports import WorkflowReport
 
 INTERRUPTED = "interrupted"
 """How a run is shown that has not ended, and that nobody who is alive carries on."""
@@ -47,15 +51,31 @@ def age_of(age: timedelta) -> str:
 
 def plain(text: str) -> str:
     """Return a text with its control characters spelt out: a message must not steer the terminal."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
-        for character in text
-    )
+    return spelt_out(text, lines=True)
 
 
 def reason_of(error: BaseException | None) -> str:
     """Return an error in one line; nothing where there is none."""
     return "" if error is None else f"{type(error).__name__}: {text_of(error)}"
+
+
+def failed_undos(report: WorkflowReport) -> list[str]:
+    """Return the paths of the steps whose undo was called in vain, and nobody has seen to it since.
+
+    They come in the order of undoing; a workflow is told by its steps.
+    """
+    stand: dict[str, Status] = {}
+
+    def look(inner: WorkflowReport, prefix: str) -> None:
+        for step in inner.step_reports:
+            path = prefix + part_of(step.step_id)
+            if step.workflow is not None:
+                look(step.workflow, f"{path}/")
+            elif step.action is Action.ROLLBACK:
+                stand[path] = step.status
+
+    look(report, "")
+    return [path for path, status in stand.items() if status is Status.FAILED]
 
 
 def told(record: Record) -> tuple[datetime | None, str]:  # noqa: C901, PLR0911  # a kind of record a line

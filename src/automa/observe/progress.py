@@ -11,6 +11,7 @@ from automa._core.definition import part_of
 from automa._core.records import Answered, Begun, Ended
 from automa._core.status import Action, Status
 from automa.errors import repr_of
+from automa.pictures.words import spelt_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,7 +118,7 @@ class ProgressObserver:
     def _write(self, line: str) -> None:
         stream = sys.stderr if self._stream is None else self._stream
         encoding = getattr(stream, "encoding", None) or "utf-8"
-        text = _one_line(line).encode(encoding, "backslashreplace").decode(encoding)
+        text = spelt_out(line).encode(encoding, "backslashreplace").decode(encoding)
         with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more
             stream.write(text + "\n")
             stream.flush()
@@ -135,8 +136,3 @@ def leaves(steps: Iterable[Topology], prefix: str = "") -> Iterator[str]:
 
 def _text_of(reason: BaseException | str) -> str:
     return reason if isinstance(reason, str) else repr_of(reason)
-
-
-def _one_line(text: str) -> str:
-    """Return a text with line breaks and control characters spelt out: it must not steer a terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from automa._core.definition import part_of
 from automa._core.status import Action, Status
-from automa.errors import full_name, text_of
+from automa.errors import encode_error
 from automa.pictures.markup import Markup, escaped, tag
 from automa.pictures.page import folded, named
 from automa.pictures.words import LONGEST_ID, counted, shortened
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from automa._core.reports import WorkflowReport
+    from automa.errors import EncodedError
 
 _MOST_FAILURES = 50
 _MOST_CAUSES = 20
@@ -75,50 +77,37 @@ def _article(failure: Failure, *, is_first: bool) -> Markup:
         else "Error"
     )
     where = [" in ", named(failure.path)] if failure.path else []
-    return tag("article", tag("h3", kind, *where), *_error(failure.error, 0, frozenset()))
+    return tag("article", tag("h3", kind, *where), *_error(encode_error(failure.error)))
 
 
-def _error(error: BaseException, depth: int, seen: frozenset[int]) -> Iterator[Markup]:
-    """Yield an error, its notes, its members and what it came from; causes may come back to themselves."""
+def _error(error: EncodedError, depth: int = 0) -> Iterator[Markup]:
+    """Yield an error, its notes, its members and what it came from."""
     yield _told(error)
-    yield from _members(error, depth, seen | {id(error)})
-    links, more = _causes(error, seen | {id(error)})
-    if links:
-        inside = [part for said, link in links for part in (tag("p", said, class_="dim"), _told(link))]
-        if more:
-            inside.append(tag("p", "Further causes are left out.", class_="dim"))
-        yield folded(counted(len(links), "cause"), *inside, is_open=True)
+    yield from _members(error, depth)
+    links = error.chain()
+    inside: list[Markup] = []
+    for outer, link in pairwise(links[: _MOST_CAUSES + 1]):
+        how = "came up while this was handled" if outer.context else "caused by"
+        inside += [tag("p", how, class_="dim"), _told(link)]
+    if len(links) > _MOST_CAUSES + 1:
+        inside.append(tag("p", "Further causes are left out.", class_="dim"))
+    if inside:
+        yield folded(counted(min(len(links) - 1, _MOST_CAUSES), "cause"), *inside, is_open=True)
 
 
-def _told(error: BaseException) -> Markup:
-    name = full_name(type(error)).removeprefix("builtins.")
-    notes = getattr(error, "__notes__", None)
-    lines = [text_of(error), *(map(str, notes) if isinstance(notes, list | tuple) else ())]
+def _told(error: EncodedError) -> Markup:
+    members = f" ({counted(len(error.exceptions), 'sub-exception')})" if error.exceptions else ""
+    lines = [f"{error.message}{members}", *error.notes]
     text = escaped(shortened("\n".join(line for line in lines if line)), lines=True)
-    return tag("pre", tag("b", shortened(name, LONGEST_ID), class_="bad"), ": " if text else "", text)
+    name = shortened(error.type.removeprefix("builtins."), LONGEST_ID)
+    return tag("pre", tag("b", name, class_="bad"), ": " if text else "", text)
 
 
-def _causes(error: BaseException, seen: frozenset[int]) -> tuple[list[tuple[str, BaseException]], bool]:
-    """Return what an error came from, each with how, and whether there is more."""
-    links: list[tuple[str, BaseException]] = []
-    known = set(seen)
-    while True:
-        cause, context = error.__cause__, None if error.__suppress_context__ else error.__context__
-        inner = cause or context
-        if inner is None or id(inner) in known:
-            return links, False
-        if len(links) == _MOST_CAUSES:
-            return links, True
-        known.add(id(inner))
-        links.append(("caused by" if cause is not None else "came up while this was handled", inner))
-        error = inner
-
-
-def _members(error: BaseException, depth: int, seen: frozenset[int]) -> Iterator[Markup]:
-    if not isinstance(error, BaseExceptionGroup):
+def _members(error: EncodedError, depth: int) -> Iterator[Markup]:
+    if error.exceptions is None:
         return
     members = error.exceptions[:_MOST_MEMBERS] if depth < _DEEPEST else ()
-    items = [tag("li", *_error(member, depth + 1, seen)) for member in members]
+    items = [tag("li", *_error(member, depth + 1)) for member in members]
     if len(error.exceptions) > len(members):
         items.append(tag("li", f"{len(error.exceptions) - len(members):,} more, left out", class_="dim"))
     yield tag("ul", *items)

@@ -216,8 +216,10 @@ class CommandStep(Step):
         async def when(ctx: Context) -> bool:
             return await self._when(ctx)
 
-        is_truth = isinstance(condition, Equals) and condition.value is True
-        when.__name__ = condition.name if isinstance(condition, Equals) and is_truth else "its condition"
+        if isinstance(condition, Equals) and condition.value is True:
+            when.__name__ = condition.name
+        else:
+            when.__name__ = "its condition"
         return when
 
     async def _when(self, ctx: Context) -> bool:

@@ -23,7 +23,7 @@ from automa.sagafile.commands import (
     environment_names,
     unfit,
 )
-from automa.sagafile.reading import Value, read
+from automa.sagafile.reading import Value, hint_at, read
 from automa.wire.documents import parse_json
 from automa.workflow import Workflow
 
@@ -63,7 +63,7 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 OUTPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
-_GIVEN_IN_SCRIPT = re.compile(r"\$(?:\{((?:VAR|SECRET|OUTPUT)_\w+)\}|((?:VAR|SECRET|OUTPUT)_\w+))")
+_USED_IN_SCRIPT = re.compile(r"\$(?:\{((?:VAR|SECRET|OUTPUT)_\w+)\}|((?:VAR|SECRET|OUTPUT)_\w+))")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
@@ -135,13 +135,7 @@ class SagaFile(Workflow):
         """
         for name in given:
             if name not in self.variables:
-                near = difflib.get_close_matches(name, self.variables, 1)
-                hint = (
-                    f": is it {near[0]!r}?"
-                    if near
-                    else f" (there are: {', '.join(self.variables) or 'none'})"
-                )
-                raise StateError(f"{self.id} has no variable {name!r}{hint}")
+                raise StateError(f"{self.id} has no variable {name!r}{hint_at(name, self.variables)}")
         missing = [
             each.name for each in self.variables.values() if each.default is None and each.name not in given
         ]
@@ -416,12 +410,13 @@ class _Reader:
         """Refuse scripts that use a variable, an output or a secret that there is not: it is never set."""
         known = [name for name, _ in environment_names(self._around)]
         for value, script in self._scripts:
-            for match in _GIVEN_IN_SCRIPT.finditer(script):
-                name = match[1] or match[2]
-                if name not in known and f"{name}=" not in script:
-                    near = difflib.get_close_matches(name, known, 1)
-                    hint = f": is it ${near[0]}?" if near else f" (there are: {', '.join(known) or 'none'})"
-                    value.refuse(f"nothing in this file gives ${name}{hint}")
+            for name in map("".join, _USED_IN_SCRIPT.findall(script)):
+                is_set_there = re.search(rf"(?<![\w${{]){name}\b", script)  # as by `read` and `for`
+                if name not in known and not is_set_there:
+                    value.refuse(
+                        f"nothing in this file gives ${name}{hint_at(name, known, '$')}; where it comes from "
+                        f"elsewhere, write ${{{name}:?}}"
+                    )
 
     def _check_environment(self, value: Value) -> None:
         """Refuse two things that would have the same name in the environment."""
@@ -635,7 +630,4 @@ def _other_kinds(kinds: Sequence[str], fields: Iterable[str]) -> str:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f": is it {near[0]!r}?" if near else f" (there are: {', '.join(known) or 'none'})"
-    return f"there is no {what} that is called {name!r}{hint}"
+    return f"there is no {what} that is called {name!r}{hint_at(name, known)}"

@@ -20,7 +20,7 @@ from automa.errors import SagaFileError
 from automa.wire.documents import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 MOST_BYTES = 1_000_000
 """How large a saga file may be."""
@@ -38,6 +38,21 @@ _PLAIN_TAGS = {
     _CORE + each
     for each in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value", "seq", "map")
 }
+
+
+def hint_at(name: str, known: Iterable[str], mark: str = "") -> str:
+    """Return what may have been meant by a name that is not known, or all that are.
+
+    Args:
+        name: The name.
+        known: Those that are known.
+        mark: What stands before each of them where they are used.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        return f": is it {mark + near[0] if mark else repr(near[0])}?"
+    return f" (there are: {', '.join(known) or 'none'})"
 
 
 class Source:
@@ -184,9 +199,7 @@ class Value:
         found = self.fields()
         for name, value in found.items():
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f": is it {near[0]!r}?" if near else f" (there are: {', '.join(known)})"
-                value.refuse_key(f"there is no key {name!r} here{hint}")
+                value.refuse_key(f"there is no key {name!r} here{hint_at(name, known)}")
         for name in required:
             if name not in found:
                 self.refuse(f"{name!r} is missing")

@@ -14,8 +14,8 @@ from automa._core.records import Request
 from automa.durable import check_request
 from automa.errors import AutomaError, RunOwnedError, RunRequestError, text_of
 from automa.journal.fit import version_of_begun
+from automa.journal.telling import failed_undos
 from automa.web.seeing import to_undo
-from automa.web.source import failed_undos
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -186,7 +186,7 @@ class Crew:
         lacks = self._lacks(reading.begun)
         if not reading.is_done:
             yield Choice(Kind.RESUME, "", lacks)
-        for path in failed_undos(seen):
+        for path in failed_undos(reading.report):
             if reading.is_done:
                 yield Choice(Kind.RETRY_UNDO, path, lacks)
                 yield Choice(Kind.MARK_UNDONE, path, lacks)

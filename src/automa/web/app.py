@@ -19,10 +19,11 @@ from automa.errors import AutomaError, JournalError, RunNotFoundError, RunReques
 from automa.journal.journal import RUNNING
 from automa.journal.telling import INTERRUPTED, age_of, plain, shown_status
 from automa.operations import STATUSES
+from automa.pictures.words import span
 from automa.web.acting import Asked, Choice, Kind
 from automa.web.guard import Guard, cookie
 from automa.web.live import Glance, Streams, mark_of
-from automa.web.seeing import in_words, page_of, took
+from automa.web.seeing import in_words, page_of
 from automa.web.source import at_cursor, cursor_of, filter_of
 
 if TYPE_CHECKING:
@@ -393,7 +394,7 @@ def _environment() -> jinja2.Environment:
             plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
         ),
     )
-    pages.filters |= {"words": in_words, "took": took, "age": age_of, "clock": _clock, "iso": _iso}
+    pages.filters |= {"words": in_words, "took": span, "age": age_of, "clock": _clock, "iso": _iso}
     pages.globals |= {
         "shown_status": shown_status,
         "run_url": _run_url,

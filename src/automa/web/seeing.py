@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from automa._core.definition import id_of
 from automa._core.records import (
     Answered,
     AttemptFailed,
@@ -288,8 +288,7 @@ def _tree(seen: Seen) -> list[Node]:
         undo = at_work_now if at_work is Action.ROLLBACK else _undo_word(path, state, back)
         if path in marked and state is StepState.COMPENSATED:
             undo = "marked undone"
-        name = path.rpartition("/")[2].replace("%2F", "/").replace("%25", "%")
-        node = Node(path, name, run, undo, [])
+        node = Node(path, id_of(path), run, undo, [])
         stack[-1].inside.append(node)
         stack.append(node)
     return root.inside
@@ -332,20 +331,3 @@ def to_undo(seen: Seen) -> Iterator[str]:
 def in_words(status: str) -> str:
     """Return a status as people read it."""
     return status.replace("_", " ")
-
-
-def took(duration: timedelta | None) -> str:
-    """Return how long something took, for people."""
-    if duration is None:
-        return ""
-    seconds = duration.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-    parts: list[str] = []
-    rest = int(seconds)
-    for size, unit in units:
-        count, rest = divmod(rest, size)
-        if count or parts:
-            parts.append(f"{count} {unit}")
-    return " ".join(itertools.islice(parts, 2)) if seconds >= 10 else f"{seconds:.1f} s"  # noqa: PLR2004

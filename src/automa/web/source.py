@@ -17,7 +17,7 @@ from automa.journal.telling import INTERRUPTED
 from automa.operations import DONE, UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from automa._core.protocols import Store
     from automa._core.records import Record
@@ -224,14 +224,3 @@ def at_cursor(text: str) -> RunInfo:
                 raise ValueError(text) from None
             return RunInfo(workflow_id, run_id, "", at, at, is_owned=False)
     raise ValueError(text)
-
-
-def failed_undos(seen: Seen) -> Sequence[str]:
-    """Return the paths of the steps whose undo has failed; a workflow is told by its steps."""
-    from automa._core.runs import StepState  # noqa: PLC0415
-
-    return [
-        path
-        for path, state in seen.reading.states.items()
-        if state is StepState.COMPENSATION_FAILED and path not in seen.reading.workflows
-    ]
