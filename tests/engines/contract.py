@@ -23,6 +23,7 @@ from automa import (
 from automa.stores import MemoryStore
 from tests.durable import scenarios
 from tests.durable.scenarios import FIRST_STATE, SCENARIOS, Builder, told
+from tests.web.serving import serving, text_of
 
 SECONDS = 60.0
 
@@ -250,6 +251,26 @@ class EngineContract:
         if lab.not_kept:
             pytest.skip("the specification's journal has no form for it")
         assert engine.submit(lab.together, run_id="met").wait(SECONDS).outcome is Outcome.SUCCEEDED
+
+    def test_its_runs_are_operated_on_the_web_page(self, engine, lab):
+        """On a web page an undo is retried, a run rolled back, and one on its way cancelled: by whom and why is told."""
+        engine.submit(lab.undo_fails, run_id="web-stuck").wait(SECONDS)
+        engine.submit(lab.keys, run_id="web-done").wait(SECONDS)
+        engine.submit(lab.waits_in_a_loop, run_id="web-going")
+        lab.called("web-going", "run slow")
+        asked = [
+            ("retry_undo", lab.undo_fails, "web-stuck", "a"),
+            ("rollback", lab.keys, "web-done", ""),
+            ("cancel", lab.waits_in_a_loop, "web-going", ""),
+        ]
+        with serving(engine) as browser:
+            assert "web-going" in text_of(browser.get("/?text=web-"))
+            for kind, workflow, run_id, step in asked:
+                form = browser.form(kind, run_id, step, workflow.id, why=f"to {kind}")
+                assert browser.post(form).status_code == 303
+                report = engine.wait(run_id, workflow_id=workflow.id, timeout=SECONDS)
+                assert report.outcome is Outcome.UNDONE
+                assert f"Ann: to {kind}" in text_of(browser.run(run_id, workflow.id))
 
     def test_runs_are_listed(self, engine, lab):
         """Runs are listed, the newest first, and found by workflow, id and status."""
