@@ -112,14 +112,15 @@ def test_a_saga_file_is_planned_linted_and_explored(automa):
     assert "same workflow object" not in explored.stdout
 
 
-def test_an_exploration_touches_its_world_alone(automa, tmp_path):
+@pytest.mark.parametrize("target", ["saga.yaml", "saga.yaml:workflow"])
+def test_an_exploration_touches_its_world_alone(automa, tmp_path, target):
     """Commands work in the folder that is the world: what the saga has done beside its file stays."""
     assert automa("run", "saga.yaml", "--set", "title=LIVE").returncode == 0
-    explored = automa("explore", "saga.yaml", "--world", "dir:world", "--set", "title=x")
+    explored = automa("explore", target, "--world", "dir:world", "--set", "title=x")
     assert explored.returncode == 0, explored.stdout
     assert (tmp_path / "site/index.html").read_text() == "LIVE\n"
     (tmp_path / "saga.yaml").write_text(f"{SAGA}cwd: {tmp_path}\n")
-    refused = automa("explore", "saga.yaml", "--world", "dir:world", "--set", "title=x")
+    refused = automa("explore", target, "--world", "dir:world", "--set", "title=x")
     assert refused.returncode == 65
     assert f"commands of saga.yaml work in {tmp_path}, which is not in --world dir:world" in refused.stderr
     assert (tmp_path / "site/index.html").exists()

@@ -146,14 +146,14 @@ def _find(target: str, world: str) -> tuple[Workflow | Callable[..., Any], str]:
         InputError: Where there is none.
     """
     module, source, name = load_target(target)
+    if isinstance(getattr(module, name or "workflow", None), Workflow) and Path(source).suffix in SAGA_FILES:
+        kind, _, folder = world.partition(":")
+        return _of_saga_file(source, folder if kind == "dir" else None), source
     if name is None:
         if not any(isinstance(value, Workflow) for value in vars(module).values()):
             raise InputError(
                 f"{source} has no workflow: name a function that returns one, as in {source}:make_workflow"
             )
-        if Path(source).suffix in SAGA_FILES:
-            kind, _, folder = world.partition(":")
-            return _of_saga_file(source, folder if kind == "dir" else None), source
         return only_workflow(module, source), source
     made = _value(module, source, name)
     if not isinstance(made, Workflow) and not callable(made):
@@ -170,9 +170,11 @@ def _of_saga_file(source: str, folder: str | None) -> Callable[[], Workflow]:
     """
     from automa.sagafile import load  # noqa: PLC0415  # it needs the extra yaml
 
-    for each in () if folder is None else load(source, folder=folder).folders:
-        if not Path(each).resolve().is_relative_to(Path(folder or "").resolve()):
-            raise InputError(f"commands of {source} work in {each}, which is not in --world dir:{folder}")
+    if folder is not None:
+        world = Path(folder).resolve()
+        for each in load(source, folder=folder).folders:
+            if not Path(each).resolve().is_relative_to(world):
+                raise InputError(f"commands of {source} work in {each}, which is not in --world dir:{folder}")
     return lambda: load(source, folder=folder)
 
 

@@ -56,14 +56,14 @@ class Policy(NamedTuple):
         token: What whoever comes must know; None where everybody may come who reaches it.
         is_read_only: Whether nothing may be changed.
         cookie: The name of the cookie for a session: browsers share cookies between ports.
-        key: What sessions are signed with.
+        key: What sessions are signed with, made anew for each server.
     """
 
     hosts: frozenset[str]
     token: str | None
-    is_read_only: bool = False
-    cookie: str = "automa_session"
-    key: bytes = secrets.token_bytes(32)
+    is_read_only: bool
+    cookie: str
+    key: bytes
 
     def new_session(self) -> str:
         """Return the text of a new session's cookie."""
