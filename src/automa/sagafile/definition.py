@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
-import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from automa._core.parallel import Parallel
 from automa._core.retry import Retry
 from automa._core.secrets import Secret
-from automa.errors import SagaFileError, StateError, WireError, WorkflowDefinitionError
+from automa.errors import SagaFileError, StateError, WorkflowDefinitionError
 from automa.sagafile.commands import (
     Command,
     CommandStep,
@@ -21,10 +19,9 @@ from automa.sagafile.commands import (
     Reference,
     Surroundings,
     environment_names,
-    unfit,
 )
 from automa.sagafile.reading import Value, hint_at, read
-from automa.wire.documents import parse_json
+from automa.sagafile.variables import NAME, Variable, fitting, given_text, meant, of_type, variables_in
 from automa.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -32,14 +29,12 @@ if TYPE_CHECKING:
 
     from automa._core.protocols import AtomicStep, Composite
     from automa.plan.lint import Finding
-    from automa.sagafile.commands import Scalar
 
 Made = TypeVar("Made")
 
 FORMAT = "1"
 """The version of the format."""
 
-TYPES = ("string", "integer", "number", "boolean")
 SHELLS: dict[str, tuple[str, ...]] = {
     "bash": ("bash", "-euo", "pipefail", "-c"),
     "sh": ("sh", "-eu", "-c"),
@@ -61,28 +56,9 @@ FORMS = ("lines", "json")
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 OUTPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
 _USED_IN_SCRIPT = re.compile(r"\$(?:\{((?:VAR|SECRET|OUTPUT)_\w+)\}|((?:VAR|SECRET|OUTPUT)_\w+))")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-
-
-class Variable(NamedTuple):
-    """A variable of a saga file.
-
-    Attributes:
-        name: Its name.
-        type: Which values it takes.
-        default: What it is where nothing is given; None where something has to be.
-        choices: The values from which it is chosen; empty where there are no such.
-        description: What it is for.
-    """
-
-    name: str
-    type: str
-    default: Scalar | None
-    choices: tuple[Scalar, ...]
-    description: str
 
 
 class Printed(NamedTuple):
@@ -123,7 +99,7 @@ class SagaFile(Workflow):
             texts: By the name of the variable; what is given for a string stays as it is.
         """
         return {
-            name: _meant(text) if name in self.variables and self.variables[name].type != "string" else text
+            name: meant(text) if name in self.variables and self.variables[name].type != "string" else text
             for name, text in texts.items()
         }
 
@@ -144,7 +120,7 @@ class SagaFile(Workflow):
                 f"{self.id} needs a value for {', '.join(missing)}: use --set {missing[0]}=VALUE"
             )
         return {
-            name: _fitting(variable, given[name]) if name in given else variable.default
+            name: fitting(variable, given[name]) if name in given else variable.default
             for name, variable in self.variables.items()
         }
 
@@ -216,7 +192,7 @@ class _Reader:
         self._top = top = value.record(TOP, ("id", "steps"))
         if top["automa"].text() != FORMAT:
             top["automa"].refuse(f"this automa reads saga files of format {FORMAT}, not {top['automa'].kind}")
-        self._variables = _variables(top["vars"]) if "vars" in top else {}
+        self._variables = variables_in(top["vars"]) if "vars" in top else {}
         self._secrets = tuple(_names(top["secrets"], NAME)) if "secrets" in top else ()
         self._env = _env(top.get("env"))
         self._cwd = folder / top["cwd"].text() if "cwd" in top else folder
@@ -360,7 +336,7 @@ class _Reader:
         fields = value.record(("var", "is", "run"), ("var",))
         variable = self._variable(fields["var"])
         if "is" in fields:
-            return Equals(variable.name, _of_type(fields["is"], variable.type))
+            return Equals(variable.name, of_type(fields["is"], variable.type))
         if variable.type != "boolean":
             fields["var"].refuse(f"{variable.name!r} is no boolean: say with 'is' what it has to be")
         return Equals(variable.name, value=True)
@@ -392,7 +368,7 @@ class _Reader:
 
     def _argument(self, value: Value, known: Mapping[str, Printed]) -> str | Reference:
         if not value.is_mapping:
-            return _given(value)
+            return given_text(value)
         fields = value.record(("var", "output"))
         if len(fields) != 1:
             value.refuse("an argument is a text, {var: NAME} or {output: STEP.NAME}")
@@ -439,103 +415,6 @@ def _made(value: Value, kind: Callable[..., Made], *arguments: Any, **options: A
         value.refuse(str(error))
 
 
-def _variables(value: Value) -> dict[str, Variable]:
-    found = {}
-    for name, given in value.fields().items():
-        if not NAME.fullmatch(name):
-            given.refuse_key(f"{name!r} is no name: a small letter, then small letters, digits and '_'")
-        found[name] = _variable_of(name, given)
-    return found
-
-
-def _variable_of(name: str, value: Value) -> Variable:
-    """Return a variable: as a mapping, or by its default alone."""
-    if not value.is_mapping:
-        value_of_it = _as_written(value)
-        return Variable(name, _type_of(value_of_it), value_of_it, (), "")
-    fields = value.record(("type", "default", "choices", "description"))
-    description = fields["description"].text() if "description" in fields else ""
-    if "type" in fields:
-        kind = fields["type"].word(TYPES)
-    else:
-        kind = _type_of(_as_written(fields["default"])) if "default" in fields else "string"
-    choices = tuple(_of_type(each, kind) for each in fields["choices"].items()) if "choices" in fields else ()
-    default: Scalar | None = _of_type(fields["default"], kind) if "default" in fields else None
-    if choices and default is not None and default not in choices:
-        fields["default"].refuse(f"it is none of the choices: {', '.join(map(_shown, choices))}")
-    return Variable(name, kind, default, choices, description)
-
-
-def _as_written(value: Value) -> Scalar:
-    """Return a scalar: as a number only where that would be written the same, as ``--set`` has it."""
-    found = value.scalar()
-    text = _given(value)
-    return found if isinstance(found, str) or json.dumps(found) == text else text
-
-
-def _type_of(value: Scalar) -> str:
-    return {bool: "boolean", int: "integer", float: "number"}.get(type(value), "string")
-
-
-def _of_type(value: Value, kind: str) -> Scalar:
-    """Return what is written in a file as a value of a type."""
-    if kind == "string":
-        return _given(value)
-    if kind == "boolean":
-        return value.boolean()
-    found = value.scalar()
-    if isinstance(found, bool | str) or (kind == "integer" and not isinstance(found, int)):
-        value.refuse(f"a value of type {kind} is expected, not {value.kind}")
-    return found
-
-
-def _meant(text: str) -> Any:
-    try:
-        return parse_json(text)
-    except WireError:
-        return text
-
-
-def _fitting(variable: Variable, given: Any) -> Scalar:
-    """Return what was given for a variable, as a value of its type; a number or truth value is a text too.
-
-    Raises:
-        StateError: Where it is of another type, or none of the choices.
-    """
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    fits = {
-        "string": isinstance(given, str),
-        "boolean": isinstance(given, bool),
-        "integer": is_number and isinstance(given, int),
-        "number": is_number and _is_finite(given),
-    }
-    if variable.type == "string" and isinstance(given, int | float):
-        given = _shown(given)
-    elif not fits[variable.type]:
-        raise StateError(f"variable {variable.name!r} is of type {variable.type}, and {given!r} is not")
-    problem = unfit(given) if isinstance(given, str) else None
-    if problem:
-        raise StateError(f"variable {variable.name!r}: {problem}")
-    if variable.choices and given not in variable.choices:
-        raise StateError(
-            f"variable {variable.name!r} is one of {', '.join(map(_shown, variable.choices))}, "
-            f"not {_shown(given)}"
-        )
-    value: Scalar = given
-    return value
-
-
-def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # a whole number that is larger than any other
-        return False
-
-
-def _shown(value: Scalar) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def _names(value: Value, pattern: re.Pattern[str]) -> Iterable[str]:
     found: list[str] = []
     for each in value.items():
@@ -557,7 +436,7 @@ def _env(value: Value | None) -> dict[str, str]:
             given.refuse_key(f"{name!r} is no name of an environment variable")
         if name.startswith(("VAR_", "SECRET_", "OUTPUT_", "AUTOMA_")):
             given.refuse_key(f"{name!r}: names that begin so are given by automa")
-    return {name: _given(given) for name, given in fields.items()}
+    return {name: given_text(given) for name, given in fields.items()}
 
 
 def _output(value: Value) -> Output:
@@ -589,24 +468,15 @@ def _retry(value: Value) -> Retry:
 def _shell(value: Value) -> Sequence[str]:
     """Return the program that runs a script, and its arguments."""
     if value.is_list:
-        found = [_given(each) for each in value.items()]
+        found = [given_text(each) for each in value.items()]
         if not found or not found[0]:
             value.refuse("there is no program in it")
         return found
     return SHELLS[value.word(tuple(SHELLS))]
 
 
-def _given(value: Value) -> str:
-    """Return a text that commands are given."""
-    text = value.text()
-    problem = unfit(text)
-    if problem:
-        value.refuse(problem)
-    return text
-
-
 def _not_empty(value: Value) -> str:
-    text = _given(value)
+    text = given_text(value)
     if not text.strip():
         value.refuse("there is nothing in it")
     return text

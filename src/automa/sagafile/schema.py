@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from automa.sagafile import definition as d
+from automa.sagafile import variables as v
 
 _TEXT = {"type": ["string", "number", "boolean"]}
 _SPAN = {
@@ -51,10 +52,10 @@ def json_schema() -> dict[str, Any]:
                 "version": _pattern(d.VERSION),
                 "vars": {
                     "type": "object",
-                    "propertyNames": _pattern(d.NAME),
+                    "propertyNames": _pattern(v.NAME),
                     "additionalProperties": {"anyOf": [_TEXT, _ref("variable")]},
                 },
-                "secrets": {"type": "array", "items": _pattern(d.NAME), "uniqueItems": True},
+                "secrets": {"type": "array", "items": _pattern(v.NAME), "uniqueItems": True},
                 "env": _ref("env"),
                 "cwd": _TEXT,
                 "deadline": _SPAN,
@@ -70,7 +71,7 @@ def json_schema() -> dict[str, Any]:
             "id": _pattern(d.ID),
             "variable": _object(
                 {
-                    "type": {"enum": list(d.TYPES)},
+                    "type": {"enum": list(v.TYPES)},
                     "default": _TEXT,
                     "choices": {"type": "array", "items": _TEXT},
                     "description": description,
