@@ -6,6 +6,7 @@ first command that the records do not answer is the first that is lived.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from automa._core import clock
@@ -54,7 +55,7 @@ from automa._core.status import FAILED, PREPARE, ROLLBACK, RUN, SKIPPED
 from automa.errors import JournalError, RollbackRequested, Skip, UnknownOutcomeError, repr_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from automa._core.context import Context
     from automa._core.reports import StepReport, WorkflowReport
@@ -141,7 +142,7 @@ class Replay:
     ) -> None:
         self._walk = walk
         self._run = run
-        self._history = history
+        self._history = list(history)
         self._next = 0
         self._started: dict[tuple[str, str], int] = {}
         self._effects: dict[tuple[str, str], list[Effect]] = {}
@@ -232,7 +233,7 @@ class Replay:
                 common.append(record)
                 for part in parts.values():
                     part.append(record)
-        self._history = [*self._history[: self._next], *common, *self._history[end:]]
+        self._history[self._next : end] = common
         branches = [
             Branch(branch.path, Replay(branch.walk, branch.run, parts[branch.path]).commands(), branch.run)
             for branch in fork.branches
@@ -282,12 +283,14 @@ class Replay:
     def _requested_next(self) -> Requested | None:
         """Return what an operator asked of the run after it had ended."""
         known = self._peek()
-        passed = reversed(self._history[: self._next])
+        if not isinstance(known, Requested):  # looking back takes long: it is asked after each record
+            return None
+        passed = (self._history[index] for index in range(self._next - 1, -1, -1))
         before = next((each for each in passed if not isinstance(each, _NOTES)), None)
-        if isinstance(known, Requested) and isinstance(before, Ended):
-            self._take(known)
-            return known
-        return None
+        if not isinstance(before, Ended):
+            return None
+        self._take(known)
+        return known
 
     # Calls of steps
 
@@ -511,33 +514,34 @@ class Replay:
 
     def _peek_behind(self, unwritten: int) -> Record | None:
         """Return the record behind those that are not written yet, and behind requests for the way back."""
-        for record in self._history[self._next :]:
+        for record in self._rest():
             if isinstance(record, Requested) and record.request is Request.ROLLBACK:
                 self._run.must_undo, self._asked = True, record.note or _ASKED
-                continue
-            if isinstance(record, _NOTES):
-                continue
-            if unwritten == 0:
+            elif unwritten == 0:
                 return record
-            unwritten -= 1
+            else:
+                unwritten -= 1
         return None
 
     def _turned_back_after(self, path: str) -> BaseException | None:
         """Return what turned the run back right after a step that is no plain one, or was skipped."""
-        run, ahead = self._run, len(self._run.unwritten)
-        for record in self._history[self._next :]:
-            if isinstance(record, _NOTES):
-                continue
-            if ahead == 0:
-                if isinstance(record, Cancelled) and record.path == path:
-                    run.interruption = run.replayed = record.error
-                    run.replay_decision(record.error, sends_back=True)
-                elif isinstance(record, Requested) and record.request is Request.ROLLBACK:
-                    run.must_undo = True
-                    run.interruption = run.replayed = RollbackRequested(record.note or _ASKED)
-                return run.interruption
-            ahead -= 1
-        return None
+        run = self._run
+        record = next(itertools.islice(self._rest(), len(run.unwritten), None), None)
+        if record is None:
+            return None
+        if isinstance(record, Cancelled) and record.path == path:
+            run.interruption = run.replayed = record.error
+            run.replay_decision(record.error, sends_back=True)
+        elif isinstance(record, Requested) and record.request is Request.ROLLBACK:
+            run.must_undo = True
+            run.interruption = run.replayed = RollbackRequested(record.note or _ASKED)
+        return run.interruption
+
+    def _rest(self) -> Iterator[Record]:
+        """Yield the records that are still to come; notes are passed over. No copy: a history may be long."""
+        for index in range(self._next, len(self._history)):
+            if not isinstance(self._history[index], _NOTES):
+                yield self._history[index]
 
     def _turned_back(self) -> Refused | None:
         """Return the answer for what an operator has kept from being called, or None."""
@@ -573,28 +577,25 @@ def _in_doubt(ctx: Context, found: object) -> UnknownOutcomeError:
     return error
 
 
-def _same(known: Record, record: Record) -> bool:  # noqa: PLR0911  # a kind of record a line
+def _same(known: Record, record: Record) -> bool:
     """Whether a record of the history and one of the walk tell of the same."""
-    match known, record:
-        case (Started(), Started()):
-            return (known.path, known.action) == (record.path, record.action)
-        case (Answered(), Answered()):
-            return (known.path, known.report.action, known.report.status) == (
-                record.path,
-                record.report.action,
-                record.report.status,
-            )
-        case (AttemptFailed(), AttemptFailed()):
-            return known.path == record.path
-        case (Cancelled(), Cancelled()):
-            return known.path == record.path
-        case (Expanded(), Expanded()):
-            return known == record or known == record._replace(workflow_id=None)  # it was not told once
-        case (Late(), Late()):
-            return (known.path, known.is_back) == (record.path, record.is_back)
-        case (Requested(), Cancelled()):
-            return known.request is Request.ROLLBACK
-    return type(known) is type(record)
+    if isinstance(known, Requested) and isinstance(record, Cancelled):
+        return known.request is Request.ROLLBACK
+    if isinstance(known, Expanded) and isinstance(record, Expanded) and known.workflow_id is None:
+        return known == record._replace(workflow_id=None)  # it was not told once
+    told_by = _TOLD_BY.get(type(known), type)
+    return type(known) is type(record) and told_by(known) == told_by(record)
+
+
+_TOLD_BY: dict[type, Callable[[Any], object]] = {
+    Started: lambda record: (record.path, record.action),
+    Answered: lambda record: (record.path, record.report.action, record.report.status),
+    AttemptFailed: lambda record: record.path,
+    Cancelled: lambda record: record.path,
+    Expanded: lambda record: record,
+    Late: lambda record: (record.path, record.is_back),
+}
+"""By what a record is told from others of its kind."""
 
 
 def _is_refusal(known: Answered, ctx: Context) -> bool:

@@ -282,11 +282,11 @@ def decode_entries(entries: Iterable[Entry]) -> list[Record]:
 
 
 def _record(entry: Entry, started: dict[tuple[str, Action], datetime | None], place: str) -> Record:
+    if "answered" in entry:  # most are
+        return _read_answered(entry, started, place)
     for kind, read in _READERS.items():
         if kind in entry:
             return read(entry, place)
-    if "answered" in entry:
-        return _read_answered(entry, started, place)
     if "failed" in entry:
         path = field(entry, "failed", str, place)
         delay = expect(entry.get("delay"), (int, float, type(None)), f"{place}.delay")
