@@ -239,8 +239,7 @@ class SqliteStore:
         text = _to_text(entries)
 
         def append(connection: sqlite3.Connection) -> None:
-            self._check_owner(connection, lease)
-            connection.execute("INSERT INTO writes VALUES (?, ?)", (lease.last + 1, text))
+            _change(connection, lease, _APPEND, lease.last + 1, text)
             if status != lease.status:  # a run that has ended, or stopped, is free
                 owner = self._owner.path.name if status == RUNNING else None
                 connection.execute(
@@ -257,9 +256,8 @@ class SqliteStore:
         """Delete a run, if nobody has taken it over."""
 
         def delete(connection: sqlite3.Connection) -> None:
-            self._check_owner(connection, lease)
+            _change(connection, lease, _DELETE)
             connection.execute("DELETE FROM writes WHERE id BETWEEN ? AND ?", _range(lease.row_id))
-            connection.execute("DELETE FROM runs WHERE id = ?", (lease.row_id,))
 
         self.commit(delete)
         self._forget(lease)
@@ -299,11 +297,6 @@ class SqliteStore:
         if is_held:
             del self._held[lease.row_id]
         return is_held
-
-    def _check_owner(self, connection: sqlite3.Connection, lease: _SqliteLease) -> None:
-        row = connection.execute("SELECT epoch FROM runs WHERE id = ?", (lease.row_id,)).fetchone()
-        if row is None or row[0] != lease.epoch:
-            raise ownership_lost(lease.workflow_id, lease.run_id)
 
     def commit(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Do a piece of work in a transaction, together with whatever else waits for one.
@@ -456,6 +449,9 @@ class SqliteStore:
             yield self._connection
 
 
+_APPEND = "INSERT INTO writes SELECT ?, ? FROM runs WHERE id = ? AND epoch = ?"
+_DELETE = "DELETE FROM runs WHERE id = ? AND epoch = ?"
+
 _CANCELS = """
     CREATE TABLE IF NOT EXISTS cancels (
         workflow TEXT NOT NULL, run TEXT NOT NULL, note TEXT NOT NULL, PRIMARY KEY (workflow, run)
@@ -529,6 +525,15 @@ def _find(connection: sqlite3.Connection, workflow_id: str, run_id: str) -> _Row
         "SELECT id, status, owner, epoch FROM runs WHERE workflow = ? AND run = ?", (workflow_id, run_id)
     ).fetchone()
     return None if row is None else _Row(*row)
+
+
+def _change(connection: sqlite3.Connection, lease: _SqliteLease, statement: str, *values: object) -> None:
+    """Change what there is of a run, if nobody has taken it over.
+
+    In one statement, since each lets other threads in, for which all who wait for this commit wait then.
+    """
+    if connection.execute(statement, (*values, lease.row_id, lease.epoch)).rowcount == 0:
+        raise ownership_lost(lease.workflow_id, lease.run_id)
 
 
 def _last_time(text: str | None) -> datetime | None:

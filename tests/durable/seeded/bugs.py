@@ -192,9 +192,9 @@ BUGS = [
         "the epoch of an owner is not checked",
         "G7",
         "stores/sqlite.py",
-        """        if row is None or row[0] != lease.epoch:
+        """_APPEND = "INSERT INTO writes SELECT ?, ? FROM runs WHERE id = ? AND epoch = ?"
 """,
-        """        if row is None:
+        """_APPEND = "INSERT INTO writes SELECT ?, ? FROM runs WHERE id = ? AND epoch >= ?"
 """,
         f"{_PASSED}[sqlite]",
     ),
