@@ -247,8 +247,8 @@ def test_a_run_is_owned_from_its_first_commit_on(tmp_path):
     class Interferes(SqliteStore):
         refused = 0
 
-        def commit(self, work):
-            result = super().commit(work)
+        def commit(self, work, **how):
+            result = super().commit(work, **how)
             if not self.refused and list(self.runs()):
                 with pytest.raises(RunOwnedError):
                     self.take("w", "r")

@@ -17,12 +17,12 @@ def test_a_store_on_disk_keeps_the_contract(tmp_path, kind, durability):
     """The file store and the SQLite store pass every check, in both durabilities."""
     numbers = itertools.count()
     passed = check_store(lambda: kind(tmp_path / f"{next(numbers)}", durability=durability))
-    assert len(passed) == 20
+    assert len(passed) == 22
 
 
 def test_the_memory_store_keeps_the_contract():
     """The memory store passes every check."""
-    assert len(check_store(MemoryStore)) == 20
+    assert len(check_store(MemoryStore)) == 22
 
 
 class Forgets(MemoryStore):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from automa._core.context import Context
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from automa._core.records import Record
     from automa._core.reports import WorkflowReport
     from automa.workflow import Workflow
+
+    Done = Callable[[Exception | None], None]
+    """Is told how a write went: the error that `Lease.append` would have raised, or None."""
 
 
 @runtime_checkable
@@ -190,6 +193,24 @@ class Lease(Protocol):
 
     def release(self) -> None:
         """Give the run back; it may be called more than once, and does not raise."""
+        ...
+
+
+@runtime_checkable
+class GroupCommitLease(Lease, Protocol):
+    """A lease whose writes share commits with those of other runs, with no thread that waits for each."""
+
+    def append_soon(self, entries: Sequence[dict[str, Any]], status: str, done: Done) -> None:
+        """Write entries as `append` does, without waiting.
+
+        Whoever holds the lease writes nothing else until the write is done.
+
+        Args:
+            entries: JSON objects.
+            status: How the run stands after them.
+            done: Called once they are durable, or could not be written; from any thread, in which it must
+                neither wait nor write.
+        """
         ...
 
 

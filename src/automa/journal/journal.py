@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from automa._core.commands import Halt
 from automa._core.records import Ended, Record
@@ -12,9 +12,11 @@ from automa.errors import RunExistsError, StoreError, text_of
 from automa.journal.entries import EntryEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from automa._core.protocols import Lease
+    from automa._core.protocols import Done, Lease
+
+    AppendSoon = Callable[[Sequence[dict[str, Any]], str, Done], None]
 
 RUNNING = "running"
 """The status of a run that has not ended: it is going on, or its process has died."""
@@ -38,6 +40,7 @@ class Journal:
 
     def __init__(self, lease: Lease, *, first: Sequence[Record] = (), retention: str = "retain") -> None:
         self._lease = lease
+        self._append_soon: AppendSoon | None = getattr(lease, "append_soon", None)
         self._first = list(first)
         self._encoder = EntryEncoder()
         self._deletes = RETENTIONS[retention]
@@ -52,22 +55,53 @@ class Journal:
         Raises:
             RunExistsError: Where the run was started before; nothing was started.
         """
-        last = records[-1] if records else None
         if self._broken is not None:  # only the end of the run, which writes nothing, still comes about
-            return None if isinstance(last, Ended) else self._broken
+            return None if records and isinstance(records[-1], Ended) else self._broken
         entries = self._encoder.encode([*self._first, *records])
+        failed: Exception | None = None
         try:
             self._lease.append(entries, _status(records))
-        except RunExistsError:
-            raise
         except Exception as error:  # noqa: BLE001  # whatever a store raises, the step after it must not run
-            self._broken = Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
-            return self._broken
-        self._first.clear()
-        if isinstance(last, Ended) and last.report.outcome in self._deletes:
+            failed = error
+        halt = self._settled(failed)
+        if isinstance(halt, RunExistsError):
+            raise halt
+        if halt is None and self._is_superfluous_after(records):
             with contextlib.suppress(StoreError):  # the run has ended all the same; a resume deletes it
                 self._lease.delete()
-        return None
+        return halt
+
+    def append_soon(self, records: list[Record], done: Callable[[Exception | None], None]) -> bool:
+        """Write records as `append` does, without waiting, where the store and the records allow it.
+
+        Args:
+            records: What is written.
+            done: Told, in another thread, what `append` would have returned or raised.
+
+        Returns:
+            Whether they will be; where not, nothing was done.
+        """
+        append_soon = self._append_soon
+        if append_soon is None or self._broken is not None or self._is_superfluous_after(records):
+            return False
+        entries = self._encoder.encode([*self._first, *records])
+        append_soon(entries, _status(records), lambda error: done(self._settled(error)))
+        return True
+
+    def _settled(self, error: Exception | None) -> Halt | RunExistsError | None:
+        """Note what came of a write; return what stops the walk, if anything does."""
+        if error is None:
+            self._first.clear()
+            return None
+        if isinstance(error, RunExistsError):
+            return error
+        self._broken = Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
+        return self._broken
+
+    def _is_superfluous_after(self, records: Sequence[Record]) -> bool:
+        """Whether the journal is to be deleted once these records are written."""
+        last = records[-1] if records else None
+        return isinstance(last, Ended) and last.report.outcome in self._deletes
 
     def close(self) -> None:
         """Give the run back."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from automa._core.runs import Run
     from automa.runtime.listeners import Listeners
 
+    AppendSoon = Callable[[list[Record], Callable[[Exception | None], None]], bool]
     Walk = Generator[Command, Any, Any]
     Interposer = Callable[[Walk, Run], Walk]
 
@@ -87,6 +88,33 @@ class Launch:
         assert self.journal is not None  # noqa: S101  # it is called where there is one
         with self._lock:
             return self.journal.append(records)
+
+    def append_soon(self, records: list[Record], done: Callable[[Exception | None], None]) -> bool:
+        """Write records into the journal without waiting, where that can be.
+
+        Args:
+            records: What is written.
+            done: Told, in another thread, what `append` would have returned or raised.
+
+        Returns:
+            Whether they will be; where not, nothing was done: the journal does not know how, or a branch is
+            writing.
+        """
+        append_soon: AppendSoon | None = getattr(self.journal, "append_soon", None)
+        if append_soon is None or not self._lock.acquire(blocking=False):
+            return False
+
+        def settled(answer: Exception | None) -> None:
+            self._lock.release()
+            done(answer)
+
+        is_lined_up = False
+        try:
+            is_lined_up = append_soon(records, settled)
+        finally:
+            if not is_lined_up:
+                self._lock.release()
+        return is_lined_up
 
     def publish(self, run: Run, records: list[Record]) -> None:
         """Let the listeners hear of records; what interrupts one of them interrupts the run."""

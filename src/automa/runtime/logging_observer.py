@@ -81,8 +81,11 @@ class LoggingObserver:
             self._logger.log(level, "[%s] %s", where, _text_of(record), extra=extra)
 
 
+_WITH_STATUS = (Answered, Ended)  # no union: to make one anew for each record costs
+
+
 def _level_of(record: Record) -> int:
-    if isinstance(record, Answered | Ended):
+    if isinstance(record, _WITH_STATUS):
         return logging.ERROR if record.report.status is Status.FAILED else logging.INFO
     return _LEVELS.get(type(record), logging.INFO)
 

@@ -119,11 +119,11 @@ class FileIdentity:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = os.fspath(path)
         self._identity = self._read()
 
     def _read(self) -> tuple[int, int]:
-        found = os.lstat(self.path)
+        found = os.lstat(self._path)
         return found.st_dev, found.st_ino
 
     def is_same(self) -> bool:

@@ -27,11 +27,17 @@ from automa.stores.refusals import ownership_lost, run_exists, run_not_found, ru
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
     from datetime import datetime
+
+    from automa._core.protocols import Done
 
 _APPLICATION_ID = 0x61746F6D  # "atom": so that no other application's file is taken for ours
 _SCHEMA_VERSION = 1
 _PAGE_SIZE = 512  # a commit writes whole pages, and an entry has some 100 bytes
+_LOG_PAGES = (
+    1000  # the log is begun anew after half a megabyte: a sync is quicker where the file does not grow
+)
 _BUSY_SECONDS = 60.0
 _GLANCE = 0.01  # seconds
 _WRITE_BITS = 32
@@ -61,19 +67,20 @@ class SqliteStore:
         self._owner = self._new_owner()
         self._owner_is_stale = False
         self._writer = threading.Lock()
+        self._reading_lock = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Job] = []
         self._has_leader = False
+        self._leaders: ThreadPoolExecutor | None = None
         self._held: dict[int, _SqliteLease] = {}
         with _as_store_error(self.path):
             FileIdentity.of_new_folder(self.path.parent)
             make_private_file(self.path)
             self._file = FileIdentity(self.path)
-            self._connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._connection = _connect(self.path)
             try:
                 self._set_up(_SYNCHRONOUS[durability])
+                self._reader = _connect(self.path)  # so that nobody who reads waits for a sync
             except BaseException:
                 self._connection.close()
                 raise
@@ -83,7 +90,9 @@ class SqliteStore:
         with self._reading() as connection:
             if _find(connection, workflow_id, run_id) is not None:
                 raise run_exists(workflow_id, run_id)
-            self._be_owner()
+        if not self._owner.is_intact():
+            with self._writer, _as_store_error(self.path):
+                self._be_owner()
         return _SqliteLease(self, workflow_id, run_id)
 
     def take(self, workflow_id: str, run_id: str) -> _SqliteLease:
@@ -106,7 +115,11 @@ class SqliteStore:
             lease.row_id, lease.epoch, lease.status, lease.last = row.id, row.epoch + 1, row.status, last
 
         lease = _SqliteLease(self, workflow_id, run_id)
-        self._commit_hold(take, lease)
+        try:
+            self.commit(take)
+        except BaseException:
+            self._forget(lease)
+            raise
         return lease
 
     def load(self, workflow_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -204,7 +217,8 @@ class SqliteStore:
         """Close the file and give all runs back; it may be called more than once."""
         if self._pid != os.getpid():
             return  # it is the parent's
-        with self._writer:
+        with self._writer, self._reading_lock:
+            self._reader.close()
             self._connection.close()
             self._owner.release(unlink=True)
 
@@ -216,6 +230,35 @@ class SqliteStore:
 
     def begin(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> None:
         """Write the first entries of a run, together with its row."""
+        self._write(self._beginning(lease, entries, status))
+
+    def append(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> None:
+        """Write further entries of a run, if nobody has taken it over."""
+        self._write(self._appending(lease, entries, status))
+
+    def append_soon(
+        self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str, done: Done
+    ) -> None:
+        """Write entries of a run in another thread; see `automa.abc.GroupCommitLease.append_soon`."""
+        write = (self._appending if lease.row_id else self._beginning)(lease, entries, status)
+
+        def settled(error: Exception | None) -> None:
+            write.settle(error)
+            done(error)
+
+        job = _JobOfNobody(write, settled, self._lead_elsewhere)
+        if self._line_up(job):
+            job.wake()
+
+    def _write(self, write: _Write) -> None:
+        try:
+            self.commit(write.work, is_one_statement=write.is_one_statement)
+        except BaseException as error:
+            write.settle(error)
+            raise
+        write.settle(None)
+
+    def _beginning(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> _Write:
         text = _to_text(entries)
 
         def begin(connection: sqlite3.Connection) -> None:
@@ -232,25 +275,34 @@ class SqliteStore:
             self._held[row_id] = lease  # before the commit, after which others see the row
             lease.row_id, lease.last, lease.status = row_id, row_id << _WRITE_BITS, status
 
-        self._commit_hold(begin, lease)
+        def settle(error: BaseException | None) -> None:
+            if error is not None:
+                self._forget(lease)
+                lease.row_id = 0
 
-    def append(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> None:
-        """Write further entries of a run, if nobody has taken it over."""
+        return _Write(begin, settle)
+
+    def _appending(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> _Write:
         text = _to_text(entries)
+        turns = status != lease.status
 
         def append(connection: sqlite3.Connection) -> None:
             _change(connection, lease, _APPEND, lease.last + 1, text)
-            if status != lease.status:  # a run that has ended, or stopped, is free
+            if turns:  # a run that has ended, or stopped, is free
                 owner = self._owner.path.name if status == RUNNING else None
                 connection.execute(
                     "UPDATE runs SET status = ?, owner = ? WHERE id = ?", (status, owner, lease.row_id)
                 )
 
-        self.commit(append)
-        lease.last += 1
-        lease.status = status
-        if status != RUNNING:
-            self._forget(lease)
+        def settle(error: BaseException | None) -> None:
+            if error is not None:
+                return
+            lease.last += 1
+            lease.status = status
+            if status != RUNNING:
+                self._forget(lease)
+
+        return _Write(append, settle, is_one_statement=not turns)
 
     def delete(self, lease: _SqliteLease) -> None:
         """Delete a run, if nobody has taken it over."""
@@ -282,15 +334,6 @@ class SqliteStore:
                 self._owner = self._new_owner()
                 self._owner_is_stale = False
 
-    def _commit_hold(self, work: Callable[[sqlite3.Connection], None], lease: _SqliteLease) -> None:
-        """Do what makes a lease hold; where that fails it does not."""
-        try:
-            self.commit(work)
-        except BaseException:
-            self._forget(lease)
-            lease.row_id = 0
-            raise
-
     def _forget(self, lease: _SqliteLease) -> bool:
         """Note that a lease is held no more; return whether it was."""
         is_held = self._held.get(lease.row_id) is lease
@@ -298,23 +341,42 @@ class SqliteStore:
             del self._held[lease.row_id]
         return is_held
 
-    def commit(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    def commit(self, work: Callable[[sqlite3.Connection], None], *, is_one_statement: bool = False) -> None:
         """Do a piece of work in a transaction, together with whatever else waits for one.
+
+        Args:
+            work: What executes the statements.
+            is_one_statement: Whether it is one alone, which is atomic by itself where nothing else waits.
 
         Raises:
             AutomaError: What the work has raised; it must not have written anything then.
             StoreError: Where the transaction failed.
         """
-        job = _Job(work)
-        with self._queue_lock:
-            self._queue.append(job)
-            leads, self._has_leader = not self._has_leader, True
-        if not leads:
+        job = _Job(work, is_one_statement=is_one_statement)
+        if not self._line_up(job):
             job.wait()
         if not job.is_done:
             self._lead()
         if job.error is not None:
             raise job.error
+
+    def _line_up(self, job: _Job) -> bool:
+        """Have a job wait for the next commit; return whether nobody leads that yet."""
+        with self._queue_lock:
+            self._queue.append(job)
+            leads, self._has_leader = not self._has_leader, True
+        return leads
+
+    def _lead_elsewhere(self) -> None:
+        """Lead the next commit in a thread of the store."""
+        if self._leaders is None:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # few runs need it
+
+            self._leaders = ThreadPoolExecutor(1, "automa-journal")
+        try:
+            self._leaders.submit(self._lead)
+        except RuntimeError:  # no thread can be had any more
+            self._lead()
 
     def _lead(self) -> None:
         """Commit for all who have come meanwhile, and make the first who comes after them lead."""
@@ -332,21 +394,27 @@ class SqliteStore:
                 each.wake()
 
     def _commit_batch(self, batch: list[_Job]) -> None:
+        is_transaction = len(batch) == 1 and batch[0].is_one_statement  # two calls into SQLite fewer a step
         try:
             with _as_store_error(self.path):
                 self._check_file()
-                self._connection.execute("BEGIN IMMEDIATE")
                 try:
+                    if not is_transaction:
+                        self._connection.execute("BEGIN IMMEDIATE")
                     for job in batch:
                         job.run(self._connection)
-                    self._connection.execute("COMMIT")
+                    if not is_transaction:
+                        self._connection.execute("COMMIT")
                 except BaseException:
                     with contextlib.suppress(sqlite3.Error):
                         self._connection.execute("ROLLBACK")
                     raise
-        except StoreError as error:
+        except BaseException as error:  # memory may be full: whoever waits must not take it for written
+            store_error = error if isinstance(error, StoreError) else StoreError(f"{self.path}: {error!r}")
             for job in batch:
-                job.error = job.error or error
+                job.error = job.error or store_error
+            if not isinstance(error, Exception):
+                raise
         finally:
             for job in batch:
                 job.is_done = True
@@ -370,7 +438,7 @@ class SqliteStore:
         if mode != "wal":
             raise StoreError(f"{self.path}: SQLite cannot keep a write-ahead log here, its mode is {mode!r}")
         execute(f"PRAGMA synchronous = {synchronous}")
-        execute("PRAGMA wal_autocheckpoint = 4000")
+        execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         if is_empty:
             self._make_schema()
 
@@ -444,9 +512,9 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._writer, _as_store_error(self.path):
+        with self._reading_lock, _as_store_error(self.path):
             self._check_file()
-            yield self._connection
+            yield self._reader
 
 
 _APPEND = "INSERT INTO writes SELECT ?, ? FROM runs WHERE id = ? AND epoch = ?"
@@ -513,6 +581,10 @@ def _row_of(connection: sqlite3.Connection, info: RunInfo, *, is_upward: bool) -
     return found if found is not None else (0 if is_upward else 2**63 - 1)
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
 class _Row(NamedTuple):
     id: int
     status: str
@@ -553,21 +625,47 @@ def _range(row_id: int) -> tuple[int, int]:
 _to_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@contextlib.contextmanager
-def _as_store_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: {error}") from error
+class _as_store_error:  # noqa: N801  # a context manager; no generator, which costs, and every write passes here
+    """Turns what SQLite or the system raises into a `StoreError`."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, _STORE_ERRORS):
+            raise StoreError(f"{self._path}: {error}") from error
+
+
+_STORE_ERRORS = (OSError, sqlite3.Error)
+
+
+class _Write(NamedTuple):
+    """A write of a run.
+
+    Attributes:
+        work: What executes the statements.
+        settle: Notes what has come of it: an error, or None.
+        is_one_statement: Whether it is one alone.
+    """
+
+    work: Callable[[sqlite3.Connection], None]
+    settle: Callable[[BaseException | None], None]
+    is_one_statement: bool = False
 
 
 class _Job:
     """A piece of work that waits for a transaction, and whether it went well."""
 
-    __slots__ = ("_signal", "error", "is_done", "work")
+    __slots__ = ("_signal", "error", "is_done", "is_one_statement", "work")
 
-    def __init__(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(self, work: Callable[[sqlite3.Connection], None], *, is_one_statement: bool) -> None:
         self.work = work
+        self.is_one_statement = is_one_statement
         self.error: AutomaError | None = None
         self.is_done = False
         self._signal = threading.Lock()
@@ -589,6 +687,30 @@ class _Job:
             self.error = error
 
 
+class _JobOfNobody(_Job):
+    """A job for which no thread waits.
+
+    Args:
+        write: The work.
+        settled: What is called once it is done.
+        lead: What has another thread lead the next commit.
+    """
+
+    __slots__ = ("_lead", "_settled")
+
+    def __init__(self, write: _Write, settled: Done, lead: Callable[[], None]) -> None:
+        super().__init__(write.work, is_one_statement=write.is_one_statement)
+        self._settled = settled
+        self._lead = lead
+
+    def wake(self) -> None:
+        """Tell that the job is done, or have the next commit led."""
+        if self.is_done:
+            self._settled(self.error)
+        else:
+            self._lead()
+
+
 class _SqliteLease:
     """A run that this store owns; see `automa.abc.Lease`."""
 
@@ -607,6 +729,9 @@ class _SqliteLease:
             self._store.append(self, entries, status)
         else:
             self._store.begin(self, entries, status)
+
+    def append_soon(self, entries: Sequence[dict[str, Any]], status: str, done: Done) -> None:
+        self._store.append_soon(self, entries, status, done)
 
     def delete(self) -> None:
         self._store.delete(self)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from automa._core.protocols import Lease, Store
+from automa._core.protocols import GroupCommitLease, Lease, Store
 from automa.errors import (
     AutomaError,
     OwnershipLost,
@@ -318,6 +319,49 @@ def _takes_many_writers(store: Store) -> None:
         lease.release()
 
 
+def _appends_soon_what_it_appends(store: Store) -> None:
+    lease = store.create("wf", "r")
+    if not isinstance(lease, GroupCommitLease):  # nobody need have it
+        return
+    _same(_told_by(lease, _first()), None)
+    _same(_told_by(lease, [_answered()]), None)
+    lease.append([_answered("b")], _RUNNING)
+    _same(store.load("wf", "r"), [*_first(), _answered(), _answered("b")])
+    _refuses(RunOwnedError, lambda: store.take("wf", "r"))
+    second, third = store.create("wf", "second"), store.create("wf", "second")
+    _same(_told_by(second, _first(run_id="second")), None)
+    _same(type(_told_by(third, _first(run_id="second"))), RunExistsError)
+    _same(_told_by(lease, [{"ended": "succeeded", "at": 1_700_000_000_000_400}], "succeeded"), None)
+    store.take("wf", "r").release()
+    _same(type(_told_by(lease, [_answered("c")])), OwnershipLost)
+    for each in (lease, second, third):
+        each.release()
+
+
+def _appends_soon_for_many(store: Store) -> None:
+    leases = [store.create("wf", f"r{number}") for number in range(16)]
+    if not isinstance(leases[0], GroupCommitLease):
+        return
+    told = [_append_soon(lease, _first(run_id=f"r{number}")) for number, lease in enumerate(leases)]
+    _same([each.result(timeout=60) for each in told], [None] * len(leases))
+    for number, lease in enumerate(leases):
+        _same(store.load("wf", f"r{number}"), _first(run_id=f"r{number}"))
+        lease.release()
+
+
+def _told_by(lease: Any, entries: list[dict[str, Any]], status: str = _RUNNING) -> Exception | None:
+    """Return what is told of a write for which no thread waits."""
+    return _append_soon(lease, entries, status).result(timeout=60)
+
+
+def _append_soon(
+    lease: Any, entries: list[dict[str, Any]], status: str = _RUNNING
+) -> Future[Exception | None]:
+    told: Future[Exception | None] = Future()
+    lease.append_soon(entries, status, told.set_result)
+    return told
+
+
 def _closes_twice(store: Store) -> None:
     _begin(store).release()
     store.close()
@@ -345,6 +389,8 @@ _CHECKS: dict[str, Callable[[Store], None]] = {
         _deletes,
         _keeps_runs_apart,
         _takes_many_writers,
+        _appends_soon_what_it_appends,
+        _appends_soon_for_many,
         _closes_twice,
     )
 }

@@ -179,12 +179,14 @@ BUGS = [
         """            self._held[row_id] = lease  # before the commit, after which others see the row
             lease.row_id, lease.last, lease.status = row_id, row_id << _WRITE_BITS, status
 
-        self._commit_hold(begin, lease)
+        def settle(error: BaseException | None) -> None:
+            if error is not None:
 """,
         """            lease.row_id, lease.last, lease.status = row_id, row_id << _WRITE_BITS, status
 
-        self._commit_hold(begin, lease)
-        self._held[lease.row_id] = lease
+        def settle(error: BaseException | None) -> None:
+            self._held[lease.row_id] = lease
+            if error is not None:
 """,
         "durable/test_ownership.py::test_a_run_is_owned_from_its_first_commit_on",
     ),
@@ -202,12 +204,30 @@ BUGS = [
         "a write that failed does not stop the run",
         "G1",
         "journal/journal.py",
-        """            self._broken = Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
-            return self._broken
+        """        self._broken = Halt(_as_store_error(error), Outcome.INFRASTRUCTURE_ERROR)
+        return self._broken
 """,
-        """            return None
+        """        return None
 """,
         f"{_PASSED}[memory]",
+    ),
+    Bug(
+        "who shares a commit for which memory is lacking takes its write for durable",
+        "G9",
+        "stores/sqlite.py",
+        "        except BaseException as error:  # memory may be full",
+        "        except StoreError as error:  # memory may be full",
+        "durable/test_group_commit.py::test_a_commit_that_fails_has_failed_for_all_who_wait_for_it",
+    ),
+    Bug(
+        "an async run is not told that its write has failed",
+        "G9",
+        "stores/sqlite.py",
+        """            self._settled(self.error)
+""",
+        """            self._settled(None)
+""",
+        "durable/test_group_commit.py::test_async_runs_whose_commit_fails_stop_and_can_be_resumed",
     ),
     Bug(
         "it is not recorded whether a failure sends the run back",

@@ -1,0 +1,298 @@
+"""Many runs in one SQLite file share commits, each of them is told what became of its own write, and nobody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from automa import Parallel, RunExistsError, Step, StoreError, Workflow
+from automa.stores import SqliteStore
+
+ENTRIES = [{"begun": 1, "workflow": "w", "at": 1_700_000_000_000_000}]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store on a new file."""
+    with closing(SqliteStore(tmp_path / "runs.db")) as store:
+        yield store
+
+
+class Failing:
+    """A connection some of whose commits fail."""
+
+    def __init__(self, connection, error, *, begins_with="COMMIT", after=0):
+        self.connection = connection
+        self.error = error
+        self.begins_with = begins_with
+        self.left = after
+
+    def execute(self, sql, *arguments):
+        """Execute a statement, or fail."""
+        if self.error is not None and sql.startswith(self.begins_with):
+            self.left -= 1
+            if self.left < 0:
+                raise self.error
+        return self.connection.execute(sql, *arguments)
+
+    def close(self):
+        """Close the real one."""
+        self.connection.close()
+
+
+def wait_until(is_so):
+    """Wait until something is so; nothing else is decided by time."""
+    waiting = threading.Event()
+    while not is_so():
+        waiting.wait(0.001)
+
+
+async def lined_up(store):
+    """Wait, on a loop, until a write waits for its commit."""
+    while not store._queue:  # noqa: ASYNC110  # no event tells of it
+        await asyncio.sleep(0)
+
+
+@pytest.mark.guarantee("G9")
+@pytest.mark.parametrize("error", [MemoryError(), sqlite3.OperationalError("disk I/O error")], ids=repr)
+def test_a_commit_that_fails_has_failed_for_all_who_wait_for_it(store, error):
+    """Where a commit fails, even for want of memory, none of those who share it takes its write for durable."""
+    leases = [store.create("w", f"r{number}") for number in range(3)]
+    told = {}
+
+    def append(number):
+        try:
+            leases[number].append(ENTRIES, "running")
+            told[number] = "written"
+        except StoreError:
+            told[number] = "refused"
+
+    store._connection = failing = Failing(store._connection, error)
+    threads = [threading.Thread(target=append, args=[number]) for number in range(3)]
+    with store._writer:  # so that all are there when it begins
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(store._queue) == 3)
+    for thread in threads:
+        thread.join()
+    assert told == dict.fromkeys(range(3), "refused")
+    assert list(store.runs()) == []
+    failing.error = None
+    leases[0].append(ENTRIES, "running")
+    assert [info.run_id for info in store.runs()] == ["r0"]
+
+
+def test_an_interrupt_while_committing_is_raised_and_nobody_is_told_that_it_went_well(store):
+    """Ctrl-C in the thread that commits for others goes on there; the others are told that nothing was written."""
+    leases = [store.create("w", "led"), store.create("w", "follows")]
+    told = []
+
+    def follow():
+        wait_until(lambda: store._queue)
+        try:
+            leases[1].append(ENTRIES, "running")
+        except StoreError:
+            told.append("refused")
+
+    store._connection = Failing(store._connection, KeyboardInterrupt())
+    thread = threading.Thread(target=follow)
+    store._writer.acquire()
+    thread.start()
+    releasing = threading.Thread(
+        target=lambda: (wait_until(lambda: len(store._queue) == 2), store._writer.release())
+    )
+    releasing.start()
+    with pytest.raises(KeyboardInterrupt):
+        leases[0].append(ENTRIES, "running")
+    thread.join()
+    releasing.join()
+    assert told == ["refused"]
+
+
+def test_many_async_runs_share_commits(store):
+    """A hundred async runs at once end well, with fewer commits than a tenth of their writes."""
+    commits = []
+    store._connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+
+    async def work():
+        pass
+
+    workflow = Workflow("w", [Step(f"s{number}", run=work) for number in range(10)])
+
+    async def main():
+        return await asyncio.gather(*(workflow.start_async(store=store) for _ in range(100)))
+
+    reports = asyncio.run(main())
+    assert {report.outcome for report in reports} == {"succeeded"}
+    assert len(list(store.runs(status="succeeded"))) == 100
+    assert len(commits) < 100 * 11 / 10
+
+
+@pytest.mark.guarantee("G9")
+def test_async_runs_whose_commit_fails_stop_and_can_be_resumed(store):
+    """Where the disk fails under many async runs, each stops before its next step, and a resume ends each of them."""
+    ran = []
+
+    def step(name):
+        async def work(ctx):
+            ran.append((ctx.run_id, name))
+
+        return Step(name, run=work)
+
+    workflow = Workflow("w", [step("a"), step("b"), step("c")])
+    real = store._connection
+    store._connection = Failing(
+        real,
+        sqlite3.OperationalError("disk I/O error"),
+        begins_with=("COMMIT", "INSERT INTO writes SELECT"),
+        after=3,
+    )
+
+    async def main():
+        return await asyncio.gather(
+            *(workflow.start_async(store=store, run_id=f"r{number}") for number in range(8))
+        )
+
+    reports = asyncio.run(main())
+    assert {report.outcome for report in reports} == {"infrastructure_error"}
+    assert all(isinstance(report.error, StoreError) for report in reports)
+    assert all(ran.count((report.run_id, "c")) == 0 for report in reports)
+    store._connection = real
+    for number in range(8):
+        assert asyncio.run(workflow.resume_async(f"r{number}", store=store)).outcome == "succeeded"
+        for name in "bc":
+            assert ran.count((f"r{number}", name)) in {1, 2}
+    assert len(list(store.runs(status="succeeded"))) == 8
+
+
+@pytest.mark.guarantee("G7")
+def test_of_two_tasks_that_start_a_run_one_does(store):
+    """Tasks that start the same run id at the same moment: one starts it, the other is refused."""
+    ran = []
+
+    async def work():
+        ran.append("a")
+
+    workflow = Workflow("w", [Step("a", run=work)])
+
+    async def main():
+        starts = (workflow.start_async(store=store, run_id="r") for _ in range(2))
+        return await asyncio.gather(*starts, return_exceptions=True)
+
+    first, second = asyncio.run(main())
+    assert first.outcome == "succeeded"
+    assert isinstance(second, RunExistsError)
+    assert ran == ["a"]
+
+
+def test_a_run_that_is_cancelled_while_it_is_written_has_written_it(store):
+    """A task that is cancelled, thrice, while a commit goes on hears of it when that is done; nothing is lost."""
+    began = threading.Event()
+
+    async def work():
+        began.set()
+
+    workflow = Workflow("w", [Step("a", run=work), Step("b", run=work)])
+
+    async def main():
+        task = asyncio.create_task(workflow.start_async(store=store, run_id="r"))
+        await lined_up(store)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        assert not task.done()
+        store._writer.release()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    workflow_without_loop().start(store=store)  # what is done once is done
+    store._writer.acquire()
+    asyncio.run(main())
+    assert not began.is_set()
+    kinds = [next(iter(entry)) for entry in store.load("w", "r")]
+    assert kinds[0] == "begun"
+    assert kinds[-1] == "suspended"
+    assert asyncio.run(workflow.resume_async("r", store=store)).outcome == "succeeded"
+
+
+def test_a_loop_that_is_closed_while_a_run_is_written_holds_up_nobody(store):
+    """Where a loop is gone when its write is done, the write counts, and other runs go on."""
+
+    async def work():
+        pass
+
+    workflow = Workflow("w", [Step("a", run=work)])
+    workflow_without_loop().start(store=store)  # what is done once is done
+    loop = asyncio.new_event_loop()
+    with store._writer:
+        task = loop.create_task(workflow.start_async(store=store, run_id="r"))
+        loop.run_until_complete(lined_up(store))
+        task._log_destroy_pending = False
+        loop.close()
+    assert workflow_without_loop().start(store=store).outcome == "succeeded"
+    wait_until(lambda: any(info.run_id == "r" for info in store.runs()))
+
+
+def workflow_without_loop():
+    """Return a workflow whose step is not async."""
+    return Workflow("other", [Step("a", run=lambda: None)])
+
+
+def test_without_a_thread_to_be_had_the_caller_commits(store):
+    """Where the store can have no thread, as at the end of the interpreter, async runs are written all the same."""
+    store._leaders = ThreadPoolExecutor(1)
+    store._leaders.shutdown()
+
+    async def work():
+        pass
+
+    report = asyncio.run(Workflow("w", [Step("a", run=work)]).start_async(store=store))
+    assert report.outcome == "succeeded"
+
+
+def test_who_reads_waits_for_nobody_who_writes(store):
+    """Runs are listed, read and created while a commit goes on."""
+    workflow = workflow_without_loop()
+    workflow.start(store=store, run_id="r")
+    with store._writer:
+        assert [info.run_id for info in store.runs()] == ["r"]
+        assert store.load("other", "r")
+        store.create("other", "s").release()
+
+
+def test_an_async_run_that_is_not_to_be_kept_is_deleted(store):
+    """An async run with `delete_on_success` leaves no journal."""
+
+    async def work():
+        pass
+
+    workflow = Workflow("w", [Step("a", run=work)], retention="delete_on_success")
+    assert asyncio.run(workflow.start_async(store=store)).outcome == "succeeded"
+    assert list(store.runs()) == []
+
+
+@pytest.mark.guarantee("G9")
+def test_async_branches_and_what_they_tell_of_are_written_one_after_the_other(store):
+    """Branches that answer at once, and tell of effects meanwhile, lose nothing of either."""
+
+    def branch(number):
+        async def work(ctx):
+            ctx.record_effect("row", str(number))
+            await asyncio.sleep(0)
+            ctx.record_effect("file", str(number))
+            return number
+
+        return Step(f"b{number}", run=work)
+
+    workflow = Workflow("w", [Parallel("all", *(branch(number) for number in range(20)))])
+    report = asyncio.run(workflow.start_async(store=store, run_id="r"))
+    again = asyncio.run(workflow.resume_async("r", store=store))
+    for each in (report, again):
+        assert {(effect.kind, effect.ref) for effect in each.effects} == {
+            (kind, str(number)) for kind in ("row", "file") for number in range(20)
+        }
