@@ -7,7 +7,7 @@ UNCOVERED := tests/durable/seeded tests/durable/test_crash_points.py tests/durab
 
 ENGINES := tests/engines/dbos tests/engines/restate
 
-.PHONY: setup test faults engines browser uncovered coverage lint types docs docs-cli format bench
+.PHONY: setup test faults engines browser uncovered coverage lint types docs docs-cli format bench instructions
 
 setup:
 	$(PYTHON) -m venv .venv
@@ -16,7 +16,7 @@ setup:
 test:
 	$(BIN)/python -m pytest -n 2
 
-faults: # disks that fill and power that fails, and a search of the models: needs gcc and Spin
+faults: # disks that fill and power that fails, slow-downs, and a search of the models: needs gcc, valgrind and Spin
 	$(BIN)/python -m pytest -n 2 tests/faults tests/models
 
 engines: # processes that die, on engines: DBOS needs PostgreSQL, Restate its server, which npm installs
@@ -56,8 +56,11 @@ format:
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench:
-	$(BIN)/python bench/memory.py --write bench/RESULTS.md
-	$(BIN)/python bench/durable.py --write bench/DURABLE.md
-	$(BIN)/python bench/explorer.py --write bench/EXPLORER.md
-	$(BIN)/python bench/fleet.py --write bench/FLEET.md
+bench: # some 40 minutes: leave the machine alone meanwhile
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e '.[bench]'
+	$(BIN)/python bench/suite.py
+
+instructions: # what valgrind counts, of the source and of the commit that bench/BASE names
+	command -v valgrind > /dev/null || { apt-get update -qq && apt-get install -y -qq valgrind; }
+	$(BIN)/python bench/instructions.py

@@ -1,52 +1,112 @@
-"""What durability costs, beside the raw floor of the same disk, measured in the same run.
+"""What durability costs: automa's stores, the raw floors of the same disk, and peers, each in its process.
 
-    python bench/durable.py --write bench/DURABLE.md
-
-The floor of SQLite is one bare commit a step (WAL, synchronous FULL) of a row of 300 bytes; that of the
-file store is a temporary file of the same size, written, synced, renamed, and its folder synced. Ratios
-matter: absolute figures hold for one disk at one moment. Each pair is measured in turn, and the median of
-the rounds counts.
+The floor of SQLite and of Postgres is one bare commit a step of a row of 300 bytes; that of files is a
+temporary file, written, synced, renamed, and its folder synced.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import os
-import platform
-import sqlite3
 import statistics
 import tempfile
-import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from automa import Step, Workflow, __version__
+from measuring import ENVIRONMENTS, Spread, figure, in_turn, limit, played, table, versions_of
+from servers import postgres
+
+from automa import Context, Step, Workflow
 from automa.stores import FileStore, SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-ROUNDS = 7
-RUNS_AT_ONCE = 64
+SIZES = (10, 100, 1_000)
+AT_ONCE = 64
+SIZES_AT_ONCE = (10, 100)
+ROUNDS, SLOW_ROUNDS = 5, 3
+SLOW, TOO_SLOW = 5.0, 150.0  # seconds that a round takes
+
+POSTGRES = "postgres"
+SUBJECTS = {
+    "bare commits, SQLite": ("bare", "bare", "sqlite:{folder}"),
+    "automa, SQLite": ("automa", "automa_saga", "sqlite:{folder}"),
+    "automa, SQLite, `durability=process`": ("automa", "automa_saga", "sqlite-process:{folder}"),
+    "DBOS, SQLite": ("dbos", "dbos_saga", "sqlite:{folder}"),
+    "TaskFlow, SQLite": ("taskflow", "taskflow_saga", "sqlite:{folder}"),
+    "bare commits, Postgres": ("bare", "bare", POSTGRES),
+    "DBOS, Postgres": ("dbos", "dbos_saga", POSTGRES),
+    "bare files": ("bare", "bare", "file:{folder}"),
+    "automa, files": ("automa", "automa_saga", "file:{folder}"),
+}
+"""Who is measured: environment, module, and where it keeps what it writes."""
 
 _numbers = itertools.count()
+
+
+def measure() -> dict[str, Any]:
+    """Measure all subjects in turn, then what automa's stores do in more detail."""
+    cells = [(1, size) for size in SIZES] + [(AT_ONCE, size) for size in SIZES_AT_ONCE]
+    with postgres() as server, tempfile.TemporaryDirectory(dir=ENVIRONMENTS) as folder:
+        rounds = {f"{runs} x {size}": cell(Path(folder), server.database, runs, size) for runs, size in cells}
+        details = details_of_stores(Path(folder))
+    return {"versions": versions_of(("automa", "taskflow", "dbos")), "rounds": rounds, "details": details}
+
+
+def cell(
+    folder: Path, database: Callable[[str], str], runs: int, size: int
+) -> dict[str, list[dict[str, float]] | str]:
+    """Return all subjects' rounds with so many runs at once, of so many steps each, or why there are none."""
+    found: dict[str, list[dict[str, float]] | str] = {name: [] for name in SUBJECTS}
+    for number in range(ROUNDS):
+        for name, (environment, module, place) in SUBJECTS.items():
+            rounds = found[name]
+            if isinstance(rounds, str):
+                continue
+            if number >= SLOW_ROUNDS and rounds[0]["seconds"] * runs * size > SLOW:
+                continue
+            own = f"bench{next(_numbers)}"
+            (folder / own).mkdir()
+            where = place.format(folder=folder / own)
+            if place == POSTGRES:
+                where = database(own).removeprefix("dbos+")
+            options = ("durable", size, "--runs", runs, "--place", where)
+            took = played(environment, module, *options, seconds=TOO_SLOW)
+            if isinstance(took, str):
+                found[name] = took
+            else:
+                rounds.append(took)
+    return found
+
+
+def details_of_stores(folder: Path) -> dict[str, Any]:
+    """Return what is told of automa's stores alone."""
+    grown = in_turn(
+        {str(size): lambda size=size: growing(folder, size) for size in (10, 1_000)},  # type: ignore[misc]  # of the lambda
+        ROUNDS,
+    )
+    return {
+        "growing": grown,
+        "commits": commits(folder, 1_000),
+        "files_over_floor": files_over_floor(folder, 10),
+    }
 
 
 def nothing() -> None:
     """Do what a step of the benchmark does."""
 
 
-def workflow_of(count: int, *, grows: bool = False) -> Workflow:
-    """Return a workflow with that number of steps; each adds a key of 100 bytes if asked to."""
+def add(ctx: Context) -> None:
+    """Add a key of 100 bytes to the state."""
+    ctx.shared[ctx.step_id] = "x" * 100
 
-    def add(ctx: object) -> None:
-        ctx.shared[ctx.step_id] = "x" * 100  # type: ignore[attr-defined]  # it is the context
 
-    return Workflow("bench", [Step(f"step-{n}", run=add if grows else nothing) for n in range(count)])
+def workflow_of(count: int, do: Callable[..., None] = nothing) -> Workflow:
+    """Return a workflow with that number of steps."""
+    return Workflow("bench", [Step(f"step-{number}", run=do) for number in range(count)])
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -56,54 +116,25 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-@contextlib.contextmanager
-def sqlite_store(folder: Path, durability: str = "power") -> Iterator[SqliteStore]:
-    """Give a new SQLite store."""
-    store = SqliteStore(folder / f"{next(_numbers)}.db", durability=durability)
-    yield store
-    store.close()
-
-
-def sqlite_a_step(folder: Path, count: int, *, durability: str = "power", grows: bool = False) -> float:
-    """Return the seconds a step of one run on SQLite."""
-    workflow = workflow_of(count, grows=grows)
-    with sqlite_store(folder, durability) as store:
+def growing(folder: Path, count: int) -> float:
+    """Return the seconds a step of one run on SQLite, each of whose steps adds 100 bytes to the state."""
+    workflow = workflow_of(count, add)
+    with contextlib.closing(SqliteStore(folder / f"{next(_numbers)}.db")) as store:
         return seconds(lambda: workflow.start(store=store)) / count
 
 
-def raw_commit(folder: Path, count: int) -> float:
-    """Return the seconds a bare commit of 300 bytes takes (WAL, synchronous FULL)."""
-    connection = sqlite3.connect(folder / f"{next(_numbers)}.db", isolation_level=None)
-    connection.execute("PRAGMA journal_mode = wal")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)")
+def commits(folder: Path, count: int) -> float:
+    """Return the commits a step on SQLite: each is one sync."""
+    found = 0
 
-    def work() -> None:
-        for number in range(count):
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("INSERT INTO t VALUES (?, ?)", (number, "x" * 300))
-            connection.execute("COMMIT")
+    def count_commits(statement: str) -> None:
+        nonlocal found
+        found += statement == "COMMIT"
 
-    took = seconds(work) / count
-    connection.close()
-    return took
-
-
-def many_at_once(folder: Path, count: int) -> float:
-    """Return the seconds a step of many runs at once, in threads of one process."""
-    workflow = workflow_of(count)
-    with sqlite_store(folder) as store:
-        threads = [
-            threading.Thread(target=workflow.start, kwargs={"store": store}) for _ in range(RUNS_AT_ONCE)
-        ]
-
-        def work() -> None:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-
-        return seconds(work) / count / RUNS_AT_ONCE
+    with contextlib.closing(SqliteStore(folder / f"{next(_numbers)}.db")) as store:
+        store._connection.set_trace_callback(count_commits)  # noqa: SLF001  # what it does is what is measured
+        workflow_of(count).start(store=store)
+    return found / count
 
 
 class CountingStore(FileStore):
@@ -119,12 +150,12 @@ class CountingStore(FileStore):
         super().write(path, text, folder_fd, of=of)
 
 
-def file_store_over_floor(folder: Path, count: int) -> float:
-    """Return how many times as long as the raw floor a run on the file store takes."""
+def files_over_floor(folder: Path, count: int) -> float:
+    """Return how many times as long as writing files of the same sizes a run on the file store takes."""
     store = CountingStore(folder / "journals")
     workflow = workflow_of(count)
     ours, raw = [], []
-    for _ in range(20 * ROUNDS):
+    for _ in range(100):
         store.sizes.clear()
         ours.append(seconds(lambda: workflow.start(store=store)))
         raw.append(raw_files(folder, store.sizes))
@@ -151,150 +182,84 @@ def raw_files(folder: Path, sizes: list[int]) -> float:
     return seconds(work)
 
 
-def bytes_and_syncs(folder: Path, count: int) -> tuple[float, float]:
-    """Return the bytes a step that SQLite hands to the system, checkpoint included, and its commits."""
-
-    def written() -> int:
-        lines = Path("/proc/self/io").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
-
-    commits = 0
-
-    def count_commits(statement: str) -> None:
-        nonlocal commits
-        commits += statement == "COMMIT"
-
-    workflow = workflow_of(count)
-    before = written()
-    with sqlite_store(folder) as store:
-        store._connection.set_trace_callback(count_commits)  # noqa: SLF001  # what it does is what is measured
-        workflow.start(store=store)
-    return (written() - before) / count, commits / count
+def rate(measured: dict[str, Any], name: str, runs: int, size: int) -> Spread | str:
+    """Return the steps a second of a subject, or why there is no figure."""
+    rounds = measured["rounds"][f"{runs} x {size}"][name]
+    return rounds if isinstance(rounds, str) else Spread.of([1 / each["seconds"] for each in rounds])
 
 
-def fill(path: Path, runs: int, writes: int) -> None:
-    """Make a store with that many runs, of that many writes each, without the cost of their syncs."""
-    SqliteStore(path).close()
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("BEGIN")
-    connection.executemany(
-        "INSERT INTO runs (id, workflow, run, status, created) VALUES (?, 'w', ?, 'succeeded', ?)",
-        ((number, f"run-{number}", 1_700_000_000_000_000 + number) for number in range(1, runs + 1)),
-    )
-    text = '[{"answered":"step-1","to":1795520467611531},{"started":"step-2","at":1795520467611531}]'
-    connection.executemany(
-        "INSERT INTO writes VALUES (?, ?)",
-        (((number << 32) + write, text) for number in range(1, runs + 1) for write in range(writes)),
-    )
-    connection.execute("COMMIT")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
+def tell(measured: dict[str, Any]) -> list[str]:
+    """Return the section of what was measured."""
+    details, versions = measured["details"], measured["versions"]
+
+    def of(name: str, runs: int, size: int) -> float:
+        found = rate(measured, name, runs, size)
+        assert isinstance(found, Spread), f"{name}: {found}"  # noqa: S101  # all that have limits have a figure
+        return found.median
+
+    ours, raw = of("automa, SQLite", 1, 1_000), of("bare commits, SQLite", 1, 1_000)
+    written = _bytes(measured, "automa, SQLite")
+    return [
+        "## Durable",
+        "",
+        (
+            f"Steps a second of runs that succeed; automa {versions['automa']}, DBOS {versions['dbos']}, "
+            f"TaskFlow {versions['taskflow']}, each"
+        ),
+        "as it is set by default. Bytes are what the process hands to the system, or what Postgres adds to",
+        "its log.",
+        "",
+        *table(
+            [
+                "",
+                *(f"1 run of {size:,}" for size in SIZES),
+                *(f"{AT_ONCE} runs at once of {size:,}" for size in SIZES_AT_ONCE),
+                "bytes a step",
+            ],
+            [
+                [
+                    name,
+                    *(str(rate(measured, name, 1, size)) for size in SIZES),
+                    *(str(rate(measured, name, AT_ONCE, size)) for size in SIZES_AT_ONCE),
+                    figure(_bytes(measured, name)),
+                ]
+                for name in SUBJECTS
+            ],
+        ),
+        "",
+        limit(
+            "one run of 1,000 steps on SQLite, of the rate of bare commits", ours / raw, 0.75, at_least=True
+        ),
+        limit(
+            "the same, times the rate of DBOS on SQLite",
+            ours / of("DBOS, SQLite", 1, 1_000),
+            5,
+            at_least=True,
+        ),
+        limit(
+            f"{AT_ONCE} runs at once of 100 steps, times the rate of bare commits",
+            of("automa, SQLite", AT_ONCE, 100) / raw,
+            3,
+            at_least=True,
+        ),
+        limit(
+            "`durability=process`, times the rate of `power`",
+            of("automa, SQLite, `durability=process`", 1, 1_000) / ours,
+            4,
+            at_least=True,
+        ),
+        limit("cost of a step at 1,000 steps, times that at 10", of("automa, SQLite", 1, 10) / ours, 1.3),
+        limit(
+            "the same where each step adds 100 bytes to the state",
+            Spread.of(details["growing"]["1000"]).median / Spread.of(details["growing"]["10"]).median,
+            2,
+        ),
+        limit("file store, 10 steps, times the raw floor", details["files_over_floor"], 1.3),
+        limit("bytes written a step on SQLite, checkpoints included", written, 1_200, unit=" B"),
+        limit("commits, each one sync, a step", details["commits"], 1.01),
+    ]
 
 
-def newest_fifty(path: Path) -> float:
-    """Return the milliseconds in which the newest 50 runs of a store are listed."""
-    store = SqliteStore(path)
-    took = seconds(lambda: list(itertools.islice(store.runs(), 50)))
-    store.close()
-    return took * 1e3
-
-
-def opening(path: Path) -> float:
-    """Return the milliseconds in which a store is opened."""
-    stores: list[SqliteStore] = []
-    took = seconds(lambda: stores.append(SqliteStore(path)))
-    stores[0].close()
-    return took * 1e3
-
-
-def medians(*works: Callable[[], float]) -> list[float]:
-    """Return the median of each, measured in turn so that all meet the same conditions."""
-    rounds = [[work() for work in works] for _ in range(ROUNDS)]
-    return [statistics.median(column) for column in zip(*rounds, strict=True)]
-
-
-def verdict(what: str, value: float, limit: float, *, at_least: bool = False, unit: str = "") -> str:
-    """Return a line that tells a figure, its limit, and whether it keeps it."""
-    kept = "kept" if (value >= limit if at_least else value <= limit) else "NOT KEPT"
-    bound = "at least" if at_least else "at most"
-    return f"- {what}: **{value:.2f}{unit}**, {bound} {limit:g}{unit}: {kept}"
-
-
-def measure(folder: Path) -> str:
-    """Measure everything and return it as Markdown."""
-    over_floor = file_store_over_floor(folder, 10)  # first, before the others have filled the memory
-    raw, one, short, process, many = medians(
-        lambda: raw_commit(folder, 1_000),
-        lambda: sqlite_a_step(folder, 1_000),
-        lambda: sqlite_a_step(folder, 10),
-        lambda: sqlite_a_step(folder, 1_000, durability="process"),
-        lambda: many_at_once(folder, 50),
-    )
-    small, large = medians(
-        lambda: sqlite_a_step(folder, 10, grows=True), lambda: sqlite_a_step(folder, 1_000, grows=True)
-    )
-    written, commits = bytes_and_syncs(folder, 1_000)
-    many_runs, many_records, empty = folder / "runs.db", folder / "records.db", folder / "empty.db"
-    fill(many_runs, 100_000, 2)
-    fill(many_records, 10_000, 100)
-    SqliteStore(empty).close()
-    listing, open_large, open_empty = medians(
-        lambda: newest_fifty(many_runs), lambda: opening(many_records), lambda: opening(empty)
-    )
-    return "\n".join(
-        [
-            "# Results: durable runs",
-            "",
-            "Made by `python bench/durable.py --write bench/DURABLE.md`.",
-            "Ratios to the raw floor of the same run are what counts.",
-            "",
-            f"- automa {__version__}, CPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
-            f"- {platform.system()} {platform.machine()}, {datetime.now(UTC):%Y-%m-%d}",
-            "",
-            "| what | steps a second |",
-            "|---|---:|",
-            f"| bare commits, WAL, FULL | {1 / raw:,.0f} |",
-            f"| one run of 1,000 steps | {1 / one:,.0f} |",
-            f"| one run of 10 steps | {1 / short:,.0f} |",
-            f"| one run of 1,000 steps, `durability=process` | {1 / process:,.0f} |",
-            f"| {RUNS_AT_ONCE} runs at once, of 50 steps each | {1 / many:,.0f} |",
-            "",
-            "## Limits",
-            "",
-            verdict("one run, of the rate of bare commits", raw / one, 0.6, at_least=True),
-            verdict(
-                f"{RUNS_AT_ONCE} runs at once, times the rate of bare commits", raw / many, 2, at_least=True
-            ),
-            verdict("`durability=process`, times the rate of `power`", one / process, 4, at_least=True),
-            verdict("cost of a step at 1,000 steps, times that at 10", one / short, 1.3),
-            verdict("the same where each step adds 100 bytes to the state", large / small, 2),
-            verdict("file store, 10 steps, times the raw floor", over_floor, 1.3),
-            verdict("bytes written a step, checkpoint included", written, 1_200, unit=" B"),
-            verdict("commits, each one sync, a step", commits, 1.01),
-            verdict("listing the newest 50 of 100,000 runs", listing, 50, unit=" ms"),
-            verdict("opening a store of a million records, times an empty one", open_large / open_empty, 1.5),
-            "",
-        ]
-    )
-
-
-def main() -> None:
-    """Measure, print, and write the results where asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the results to this file as well")
-    parser.add_argument(
-        "--disk", type=Path, metavar="DIR", default=Path(), help="a folder on the disk to measure"
-    )
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.disk) as folder:
-        results = measure(Path(folder))
-    print(results)
-    if options.write:
-        options.write.write_text(results, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def _bytes(measured: dict[str, Any], name: str) -> float:
+    """Return the bytes a step of a run of 100."""
+    return Spread.of([each["bytes"] for each in measured["rounds"]["1 x 100"][name]]).median

@@ -1,24 +1,22 @@
 """How long the explorer takes for a workflow of ten steps, at each depth.
 
-    python bench/explorer.py --write bench/EXPLORER.md
-
 The steps are right ones, which change a dict; the more a step does, and the larger the world is, the longer
-it takes. Each depth is explored three times, and the median counts.
+it takes.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import statistics
 import time
-from pathlib import Path
+from typing import Any
 
-from automa import Parallel, Step, Workflow, __version__
+from measuring import Spread, figure, limit, table
+
+from automa import Parallel, Step, Workflow
 from automa.testing import DictWorld, Exploration, explore
 
 LIMITS = {1: 5.0, 2: 60.0}
 """The most seconds that each depth may take, on two cores."""
+ROUNDS = 3
 
 
 def explored(depth: int) -> Exploration:
@@ -41,42 +39,43 @@ def explored(depth: int) -> Exploration:
     return exploration
 
 
-def measure(depth: int) -> str:
-    """Return a row of the table."""
-    seconds = []
-    for _ in range(3):
+def measure() -> dict[str, Any]:
+    """Explore at each depth some times."""
+    return {str(depth): _rounds(depth) for depth in LIMITS}
+
+
+def _rounds(depth: int) -> dict[str, Any]:
+    seconds: list[float] = []
+    for _ in range(ROUNDS):
         began = time.perf_counter()
         cases = len(explored(depth).cases)
         seconds.append(time.perf_counter() - began)
-    median = statistics.median(seconds)
-    kept = "kept" if median <= LIMITS[depth] else "NOT KEPT"
-    return f"| {depth} | {cases} | {median:.1f} | {cases / median:.0f} | {LIMITS[depth]:.0f} s: {kept} |"
+    return {"cases": cases, "seconds": seconds}
 
 
-def main() -> None:
-    """Measure, and print or write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write", type=Path, help="the file into which the results are written")
-    write: Path | None = parser.parse_args().write
-    what = (
-        f"A workflow of ten steps (two of them side by side) in a `DictWorld`; automa {__version__}, Python "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}. By "
-        "`python bench/explorer.py --write bench/EXPLORER.md`; the median of three."
-    )
-    lines = [
-        "# What an exploration takes",
+def tell(measured: dict[str, Any]) -> list[str]:
+    """Return the section of what was measured."""
+    medians = {depth: Spread.of(of["seconds"]).median for depth, of in measured.items()}
+    return [
+        "## The explorer",
         "",
-        what,
+        "A workflow of ten steps, two of them side by side, in a `DictWorld`.",
         "",
-        "| depth | cases | seconds | cases a second | at most |",
-        "|---:|---:|---:|---:|---|",
-        *(measure(depth) for depth in LIMITS),
+        *table(
+            ["depth", "cases", "seconds", "cases a second"],
+            [
+                [
+                    depth,
+                    f"{of['cases']:,}",
+                    str(Spread.of(of["seconds"])),
+                    figure(of["cases"] / medians[depth]),
+                ]
+                for depth, of in measured.items()
+            ],
+        ),
+        "",
+        *(
+            limit(f"depth {depth}", median, LIMITS[int(depth)], unit=" s")
+            for depth, median in medians.items()
+        ),
     ]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if write is not None:
-        write.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,4 @@
-"""Sagas a second on engines, beside bare workflows written directly on each of them, in the same run.
-
-    python bench/fleet.py --write bench/FLEET.md
+"""Sagas a second on engines, beside bare workflows written directly on each of them.
 
 A saga has three steps that do nothing, with undos. Servers are started for it, on this machine, with nothing
 tuned; each side has one worker process. Needs PostgreSQL, and Restate's server or npm.
@@ -8,89 +6,61 @@ tuned; each side has one worker process. Needs PostgreSQL, and Restate's server 
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import sys
-import tempfile
-import time
-from pathlib import Path
+from importlib.metadata import version
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import fleet_dbos
-import fleet_restate
-from tests.engines.postgres_server import PostgresServer
-from tests.engines.restate_server import RestateServer, binary, free_ports
-
-from automa import __version__
-
-Rows = dict[str, list[tuple[int, float, float]]]
+from measuring import Spread, figure, table
+from servers import postgres, restate
 
 GOAL = 0.8
+ENGINES = {"dbos": "DBOS on Postgres", "restate": "Restate"}
 
 
-def restate() -> Rows:
-    """Measure on Restate."""
-    program, why = binary()
-    if program is None:
-        raise SystemExit(why)
-    with tempfile.TemporaryDirectory() as folder:
-        server = RestateServer(program, folder)
-        server.start()
-        try:
-            return fleet_restate.measure(server, free_ports(2))
-        finally:
-            server.stop()
+def measure() -> dict[str, Any]:
+    """Measure on both engines."""
+    # Imported here, so that what was measured is told without the packages of engines.
+    import fleet_dbos  # noqa: PLC0415
+    import fleet_restate  # noqa: PLC0415
+    from tests.engines.restate_server import free_ports  # noqa: PLC0415
+
+    with postgres() as server:
+        on_dbos = fleet_dbos.measure(server.url)
+    with restate() as server:
+        on_restate = fleet_restate.measure(server, free_ports(2))
+    return {
+        "versions": {"dbos": version("dbos"), "restate": version("restate-sdk")},
+        "rates": {"restate": on_restate, "dbos": on_dbos},
+    }
 
 
-def dbos() -> Rows:
-    """Measure on DBOS."""
-    server = PostgresServer()
-    try:
-        return fleet_dbos.measure(server.url)
-    finally:
-        server.remove()
+def tell(measured: dict[str, Any]) -> list[str]:
+    """Return the section of what was measured."""
+    rows = [
+        [
+            f"{ENGINES[engine]}, {steps} steps, {clients} client{'' if clients == 1 else 's'}",
+            *(str(Spread.of(rounds)) for rounds in (ours, bare)),
+            ratio(ours, bare),
+        ]
+        for engine, figures in measured["rates"].items()
+        for steps, of_steps in figures.items()
+        for clients, ours, bare in of_steps
+    ]
+    versions = measured["versions"]
+    return [
+        "## On a fleet",
+        "",
+        "Sagas of three steps a second, beside bare workflows of three steps written directly on the engine:",
+        "server, worker and clients share the machine. The steps are async functions, or run in threads.",
+        (
+            "The goal is 0.80 of the bare workflow. "
+            f"DBOS {versions['dbos']}, SDK of Restate {versions['restate']}."
+        ),
+        "",
+        *table(["", "sagas a second", "bare workflows a second", "ratio"], rows),
+    ]
 
 
-def table(rows: Rows) -> str:
-    """Return figures as a table."""
-    lines = ["| steps | clients | sagas/s | bare workflows/s | ratio |", "|---|---:|---:|---:|---:|"]
-    for steps, figures in rows.items():
-        for clients, ours, bare in figures:
-            ratio = ours / bare
-            kept = "" if ratio >= GOAL else " (below 0.80)"
-            lines.append(f"| {steps} | {clients} | {ours:.0f} | {bare:.0f} | {ratio:.2f}{kept} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Measure, and print or write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write", type=Path, help="the file into which the results are written")
-    write: Path | None = parser.parse_args().write
-    where = f"automa {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores"
-    text = f"""# Sagas on engines
-
-`python bench/fleet.py --write bench/FLEET.md`, {time.strftime("%Y-%m-%d")}, {where}.
-
-A saga of three steps that do nothing, beside a bare workflow of three steps written directly on the engine,
-measured in turn in the same run: server, worker and clients share this machine. The steps are async
-functions, or run in threads. The goal is 0.80 of the bare workflow.
-
-## Restate
-
-{table(restate())}
-
-## DBOS on Postgres
-
-{table(dbos())}
-"""
-    if write is None:
-        sys.stdout.write(text)
-    else:
-        write.write_text(text)
-
-
-if __name__ == "__main__":
-    main()
+def ratio(ours: list[float], bare: list[float]) -> str:
+    """Return the ratio of the medians, and whether it is below the goal."""
+    value = Spread.of(ours).median / Spread.of(bare).median
+    return figure(value) + ("" if value >= GOAL else " (below 0.80)")

@@ -2,8 +2,7 @@
 
 Both are measured in the same run, in turn, with one worker process each, the same queue settings and the same
 number of clients, once with steps that are async functions and once with steps in threads. A client begins a
-run, waits for its end, and begins the next one. The median of the rounds counts. The workers are this file
-too.
+run, waits for its end, and begins the next one. The workers are this file too.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -146,13 +144,13 @@ def rate(run: Callable[[], object], clients: int, seconds: float) -> float:
     return sum(counts) / (time.perf_counter() - start)
 
 
-def measure(url: str) -> dict[str, list[tuple[int, float, float]]]:
-    """Return, for each kind of steps and number of clients, the sagas and the bare workflows a second."""
+def measure(url: str) -> dict[str, list[tuple[int, list[float], list[float]]]]:
+    """Return the rounds of sagas and of bare workflows a second, by kind of steps and number of clients."""
     DBOS.migrate(url)
     return {steps: _measured(url, steps) for steps in STEPS}
 
 
-def _measured(url: str, steps: str) -> list[tuple[int, float, float]]:
+def _measured(url: str, steps: str) -> list[tuple[int, list[float], list[float]]]:
     runs = {"automa": automa_runs(url, steps), "bare": bare_runs(url, steps)}
     rates: dict[tuple[str, int], list[float]] = {}
     for _ in range(ROUNDS):
@@ -161,8 +159,7 @@ def _measured(url: str, steps: str) -> list[tuple[int, float, float]]:
                 run()  # the worker is there, and all is imported
                 for clients in CLIENTS:
                     rates.setdefault((kind, clients), []).append(rate(run, clients, SECONDS))
-    found = {each: statistics.median(values) for each, values in rates.items()}
-    return [(clients, found["automa", clients], found["bare", clients]) for clients in CLIENTS]
+    return [(clients, rates["automa", clients], rates["bare", clients]) for clients in CLIENTS]
 
 
 if __name__ == "__main__":  # a worker

@@ -1,4 +1,4 @@
-"""What the parts of the suite share: rounds in turn, their medians and spread, limits, and peers' environments.
+"""What the parts of the suite share: rounds in turn, their medians and spread, limits, peers' environments.
 
 A part is a module with `measure()`, which returns JSON values, and `tell(measured)`, which returns the
 Markdown lines of its section. `suite.py` calls both, and keeps what was measured in `results.json`.
@@ -6,7 +6,9 @@ Markdown lines of its section. `suite.py` calls both, and keeps what was measure
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import os
 import platform
 import statistics
@@ -23,16 +25,18 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 ENVIRONMENTS = ROOT / "build" / "bench"
 SUBJECTS = HERE / "subjects"
+DASH = "–"  # noqa: RUF001  # between the least and the greatest, and where there is no figure
 
 PACKAGES: dict[str, tuple[str, ...]] = {
+    "bare": ("psycopg[binary]",),
     "automa": (f"{ROOT}[cli]",),
     "saga-py": ("saga-py==1.1.0",),
     "simple-saga": ("simple-saga==0.1.6",),
     "sagaz": ("sagaz==1.5.0",),
-    "taskflow": ("taskflow==6.5.0", "SQLAlchemy<2.1"),
+    "taskflow": ("taskflow==6.5.0", "SQLAlchemy<2.1", "alembic"),
     "dbos": ("dbos==3.4.0", "psycopg[binary]"),
 }
-"""What is installed for each subject, in an environment of its own; "bare" needs nothing."""
+"""What is installed for each subject, in an environment of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Spread:
         return cls(statistics.median(rounds), min(rounds), max(rounds))
 
     def __str__(self) -> str:
-        return f"{figure(self.median)} ({figure(self.least)}–{figure(self.greatest)})"  # noqa: RUF001  # a range
+        return f"{figure(self.median)} ({figure(self.least)}{DASH}{figure(self.greatest)})"
 
 
 def figure(value: float) -> str:
@@ -60,7 +64,7 @@ def figure(value: float) -> str:
 
 
 def in_turn(works: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Return the figures of all rounds of each work, measured in turn so that all meet the same conditions."""
+    """Return the figures of each work's rounds, measured in turn, so that all meet the same conditions."""
     figures: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
@@ -68,21 +72,20 @@ def in_turn(works: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, 
     return figures
 
 
+@functools.cache
 def python_of(subject: str) -> Path:
     """Return the Python of a subject's environment, which is made where it is not there."""
     folder = ENVIRONMENTS / subject
     python = folder / "bin" / "python"
-    packages = PACKAGES.get(subject, ())
+    packages = PACKAGES[subject]
     made = folder / "packages.json"
     wanted = json.dumps([platform.python_version(), *packages])
     if not made.exists() or made.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        if packages:
-            subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
+        output_of(sys.executable, "-m", "venv", "--clear", folder)
+        output_of(python, "-m", "pip", "install", "-q", *packages)
         made.write_text(wanted)
     elif subject == "automa":  # the source may have changed
-        install = [python, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(ROOT)]
-        subprocess.run(install, check=True)
+        output_of(python, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", ROOT)
     return python
 
 
@@ -92,22 +95,28 @@ def versions_of(subjects: Iterable[str]) -> dict[str, str]:
     for subject in subjects:
         name = "automa-saga" if subject == "automa" else subject
         code = f"from importlib.metadata import version; print(version({name!r}))"
-        if subject in PACKAGES:
-            found[subject] = output_of([python_of(subject), "-c", code])
+        found[subject] = output_of(python_of(subject), "-c", code)
     return found
 
 
-def output_of(command: Sequence[str | Path], seconds: float | None = None) -> str:
+def output_of(*command: object, seconds: float | None = None) -> str:
     """Return what a command prints.
 
     Raises:
         subprocess.TimeoutExpired: It takes longer than the seconds.
         RuntimeError: It fails; with what it printed.
     """
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout}{done.stderr.rstrip()}")
     return done.stdout.strip()
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Return the exponent with which values grow with sizes: the slope of a line through their logarithms."""
+    logs = [[math.log(each) for each in column] for column in (sizes, values)]
+    return statistics.linear_regression(*logs).slope
 
 
 def machine() -> dict[str, Any]:
@@ -122,6 +131,19 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
+
+
+def played(subject: str, module: str, *arguments: object, seconds: float) -> dict[str, float] | str:
+    """Return what playing with a library took, in a process of its own; or why there is no figure."""
+    command = (python_of(subject), SUBJECTS / "play.py", module, *arguments)
+    try:
+        found: dict[str, float] = json.loads(output_of(*command, seconds=seconds))
+    except subprocess.TimeoutExpired:
+        return f"over {seconds:g} s"
+    except RuntimeError as error:
+        print(error, flush=True)
+        return f"fails: {str(error).splitlines()[-1]}"
+    return found
 
 
 def limit(what: str, value: float, bound: float, *, at_least: bool = False, unit: str = "") -> str:

@@ -1,7 +1,7 @@
 """Measure automa beside its peers, in one run on one machine, and write the page of results and its charts.
 
-    python bench/suite.py                          # all parts, some 40 minutes: leave the machine alone meanwhile
-    python bench/suite.py --only memory durable    # these anew, the others as they were measured before
+    python bench/suite.py                        # all parts, some 40 minutes: leave the machine alone
+    python bench/suite.py --only memory durable  # these anew, the others as they were measured before
 
 Peers are installed from the package index, each in an environment of its own below `build/bench`. What was
 measured goes to `bench/results.json`, each round of it; `bench/RESULTS.md` and the charts are made from that.
@@ -13,11 +13,10 @@ import argparse
 import importlib
 import json
 import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from measuring import HERE, ROOT, machine
+from measuring import ENVIRONMENTS, HERE, ROOT, machine
 
 PARTS = ("memory", "durable", "fleet", "scale", "startup", "explorer")
 RESULTS = HERE / "results.json"
@@ -49,9 +48,10 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         "# Results",
         "",
-        "Made by `python bench/suite.py`, which installs the peers and measures all in turn, side by side. Ratios are what counts:",
-        "absolute figures hold for the machine and the moment. Each figure is the median of its rounds, with the least and the greatest",
-        "of them in brackets; `bench/results.json` has each round. [Speed](../docs/explanation/speed.md) tells what they mean.",
+        "Made by `python bench/suite.py`, which installs the peers and measures all in turn, side by side.",
+        "Ratios are what counts: absolute figures hold for the machine and the moment. Each figure is the",
+        "median of its rounds, with the least and the greatest of them in brackets; `bench/results.json` has",
+        "each round. [Speed](../docs/explanation/speed.md) tells what they mean.",
         "",
     ]
     for part in PARTS:
@@ -62,8 +62,14 @@ def page(results: dict[str, Any]) -> str:
         lines += [
             *importlib.import_module(part).tell(result["measured"]),
             "",
-            f"`python bench/suite.py --only {part}`, {result['date']}, {result['seconds']} s, commit {result['commit']}; "
-            f"{where['python']}, {where['system']}, {where['processor']}, {where['cores']} cores, {where['memory_gib']} GiB.",
+            (
+                f"`python bench/suite.py --only {part}`, {result['date']}, {result['seconds']} s, "
+                f"commit {result['commit']};"
+            ),
+            (
+                f"{where['python']}, {where['system']}, {where['processor']}, {where['cores']} cores, "
+                f"{where['memory_gib']} GiB."
+            ),
             "",
         ]
     return "\n".join(lines)
@@ -78,6 +84,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="measure nothing, make the page and charts anew")
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     for part in () if options.page else options.only:
         results[part] = measure(part)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -86,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,12 +1,15 @@
-"""What all tests share: async tests run on a fresh event loop; what the corpus has shown is counted; Ctrl-C."""
+"""What all tests share: async tests run on a fresh event loop; the corpus is counted; Ctrl-C; modules of bench/."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import os
 import signal
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,3 +44,17 @@ def ctrl_c():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """Give what imports a module of bench/ by its name; none stays for other tests."""
+    folder = Path(__file__).parents[1] / "bench"
+    names = {path.stem for path in folder.rglob("*.py")}
+    others = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
+    monkeypatch.syspath_prepend(folder / "subjects")
+    monkeypatch.syspath_prepend(folder)
+    yield importlib.import_module
+    for name in names & sys.modules.keys():
+        del sys.modules[name]
+    sys.modules.update(others)

@@ -22,6 +22,6 @@ def test_every_folder_of_tests_is_run():
     assert f"ENGINES := {' '.join(sorted(engines))}" in (ROOT / "Makefile").read_text()
     assert "tests/faults tests/models" in (ROOT / "Makefile").read_text()
     assert "-n 2 tests/browser" in (ROOT / "Makefile").read_text()
-    assert {"make faults", "make browser", "make coverage"} <= set(
+    assert {"make faults", "make browser", "make coverage", "make instructions"} <= set(
         (ROOT / ".ci" / "run").read_text().splitlines()
     )
