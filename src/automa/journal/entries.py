@@ -83,16 +83,15 @@ class EntryEncoder:
         match record:
             case Started(path, action, at):
                 self._started[path, action] = at
-                entry: Entry = {"started": path}
-                if action is not Action.RUN:
-                    entry["action"] = action.value
-                return entry | {"at": _time(at)}
+                if action is Action.RUN:  # most are
+                    return {"started": path, "at": _time(at)}
+                return {"started": path, "action": action.value, "at": _time(at)}
             case Answered():
                 return self._answered(record)
             case AttemptFailed(path, report, delay):
                 return self._report("failed", path, report) | ({} if delay is None else {"delay": delay})
             case Expanded(path, steps, is_parallel, workflow_id):
-                entry = {"expanded": path, "steps": topology_to_json(steps)}
+                entry: Entry = {"expanded": path, "steps": topology_to_json(steps)}
                 entry |= {} if workflow_id is None else {"as": workflow_id}
                 return entry | ({"parallel": True} if is_parallel else {})
             case Effect():
@@ -117,8 +116,10 @@ class EntryEncoder:
 
     def _answered(self, record: Answered) -> Entry:
         entry = self._report("answered", record.path, record.report)
-        _put_changes(entry, "shared", record.shared)
-        _put_changes(entry, "local", record.local)
+        if record.shared:
+            _put_changes(entry, "shared", record.shared)
+        if record.local:
+            _put_changes(entry, "local", record.local)
         if record.goes_back is not None:
             entry["back"] = record.goes_back
         if record.is_at_work:
@@ -190,9 +191,7 @@ def _metadata(value: str | bytes) -> Any:
     return value if isinstance(value, str) else {"bytes": base64.b64encode(value).decode("ascii")}
 
 
-def _put_changes(entry: Entry, name: str, changes: Changes | None) -> None:
-    if not changes:
-        return
+def _put_changes(entry: Entry, name: str, changes: Changes) -> None:
     values = {key: json.loads(text) for key, text in changes.items() if text is not None}
     gone = [key for key, text in changes.items() if text is None]
     if values:

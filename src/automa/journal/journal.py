@@ -57,7 +57,7 @@ class Journal:
         """
         if self._broken is not None:  # only the end of the run, which writes nothing, still comes about
             return None if records and isinstance(records[-1], Ended) else self._broken
-        entries = self._encoder.encode([*self._first, *records])
+        entries = self._encoder.encode([*self._first, *records] if self._first else records)
         failed: Exception | None = None
         try:
             self._lease.append(entries, _status(records))
@@ -84,7 +84,7 @@ class Journal:
         append_soon = self._append_soon
         if append_soon is None or self._broken is not None or self._is_superfluous_after(records):
             return False
-        entries = self._encoder.encode([*self._first, *records])
+        entries = self._encoder.encode([*self._first, *records] if self._first else records)
         append_soon(entries, _status(records), lambda error: done(self._settled(error)))
         return True
 

@@ -120,18 +120,16 @@ class FileIdentity:
 
     def __init__(self, path: Path) -> None:
         self._path = os.fspath(path)
-        self._identity = self._read()
-
-    def _read(self) -> tuple[int, int]:
         found = os.lstat(self._path)
-        return found.st_dev, found.st_ino
+        self._identity = (found.st_dev, found.st_ino)
 
     def is_same(self) -> bool:
         """Whether the path is still the same file."""
         try:
-            return self._read() == self._identity
+            found = os.lstat(self._path)
         except OSError:
             return False
+        return (found.st_dev, found.st_ino) == self._identity
 
     @classmethod
     def of_new_folder(cls, path: Path, *, is_durable: bool = True) -> Self:

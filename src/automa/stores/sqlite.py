@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 _APPLICATION_ID = 0x61746F6D  # "atom": so that no other application's file is taken for ours
 _SCHEMA_VERSION = 1
 _PAGE_SIZE = 512  # a commit writes whole pages, and an entry has some 100 bytes
-_LOG_PAGES = (
-    1000  # the log is begun anew after half a megabyte: a sync is quicker where the file does not grow
-)
+_LOG_PAGES = 1000
+"""After how many the log is begun anew: a sync is quicker where the file does not grow any more."""
 _BUSY_SECONDS = 60.0
 _GLANCE = 0.01  # seconds
 _WRITE_BITS = 32
