@@ -27,10 +27,14 @@ def memory(steps: list[tuple[Callable[..., None], Callable[..., None]]], back: b
 def durable(count: int, place: str) -> Iterator[Callable[[int], None]]:
     """Give what plays runs at once, each in a thread of its own."""
     workflow = Workflow("bench", [Step(f"step-{number}", run=play.tick) for number in range(count)])
+    with contextlib.closing(open_store(url_of(place))) as store:
+        yield lambda runs: at_once(lambda: workflow.start(store=store).raise_for_status(), runs)
+
+
+def url_of(place: str) -> str:
+    """Return the URL of the store at a place."""
     kind, _, folder = place.partition(":")
-    url = {
+    return {
         "sqlite": f"sqlite:///{folder}/runs.db",
         "sqlite-process": f"sqlite:///{folder}/runs.db?durability=process",
     }.get(kind, place)
-    with contextlib.closing(open_store(url)) as store:
-        yield lambda runs: at_once(lambda: workflow.start(store=store).raise_for_status(), runs)
