@@ -98,7 +98,7 @@ def on_fleet(measured: dict[str, Any]) -> Figure:
         for offset, (steps, rows) in enumerate(of_engine.items()):
             ratios = [Spread.of(ours).median / Spread.of(bare).median for _, ours, bare in rows]
             places = [index + offset * 0.4 for index in range(len(rows))]
-            each.bar(places, ratios, width=0.36, color=(OURS, "#66b2bd")[offset], label=f"{steps} steps")
+            each.bar(places, ratios, width=0.36, color=(OURS, "#66b2bd")[offset], label=fleet.STEPS[steps])
         each.axhline(fleet.GOAL, color="black", lw=0.8, ls="--")
         each.set(title=fleet.ENGINES[engine], xlabel="clients")
         each.set_xticks([index + 0.2 for index in range(len(rows))], [str(clients) for clients, _, _ in rows])

@@ -13,6 +13,7 @@ from measuring import Spread, figure, table
 from servers import postgres, restate
 
 GOAL = 0.8
+STEPS = {"async": "async steps", "threads": "steps in threads"}
 ENGINES = {"dbos": "DBOS on Postgres", "restate": "Restate"}
 
 
@@ -37,7 +38,7 @@ def tell(measured: dict[str, Any]) -> list[str]:
     """Return the section of what was measured."""
     rows = [
         [
-            f"{ENGINES[engine]}, {steps} steps, {clients} client{'' if clients == 1 else 's'}",
+            f"{ENGINES[engine]}, {STEPS[steps]}, {clients} client{'' if clients == 1 else 's'}",
             *(str(Spread.of(rounds)) for rounds in (ours, bare)),
             ratio(ours, bare),
         ]

@@ -212,7 +212,7 @@ def tell(measured: dict[str, Any]) -> list[str]:
         "",
         *(limit(f"growth of {name}, exponent", each, 1.05) for name, each in exponents.items()),
         *(
-            limit(f"{most} runs at once {place}, memory a run", of[most] / 1e3, 20, unit=" KB")
+            limit(f"{RUNS_AT_ONCE[-1]:,} runs at once {place}, memory a run", of[most] / 1e3, 20, unit=" KB")
             for place, of in in_place.items()
         ),
         *(
