@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from automa import Parallel, RunExistsError, Step, StoreError, Workflow
-from automa.stores import SqliteStore
+from automa.stores import SqliteStore, open_store
 
 ENTRIES = [{"begun": 1, "workflow": "w", "at": 1_700_000_000_000_000}]
 
@@ -217,6 +218,63 @@ def test_a_run_that_is_cancelled_while_it_is_written_has_written_it(store):
     kinds = [next(iter(entry)) for entry in store.load("w", "r")]
     assert kinds[0] == "begun"
     assert kinds[-1] == "suspended"
+    assert asyncio.run(workflow.resume_async("r", store=store)).outcome == "succeeded"
+
+
+@pytest.mark.guarantee("G9")
+@pytest.mark.parametrize("kind", ["sqlite", "file", "memory"])
+def test_a_run_whose_coroutine_is_closed_while_it_is_written_is_given_back(kind, tmp_path):
+    """A coroutine that is closed while a commit goes on leaves a run that is suspended, which a resume ends."""
+    ran = []
+
+    async def work(ctx):
+        ran.append(ctx.step_id)
+
+    workflow = Workflow("w", [Step("a", run=work), Step("b", run=work)])
+
+    async def main(store):
+        wrong = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: wrong.append(context))
+        run = workflow.start_async(store=store, run_id="r")
+        run.send(None)  # as a task does: now it waits for its first write
+        run.close()
+        while not [info for info in store.runs() if not info.is_owned]:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0)
+        assert [info.status for info in store.runs()] == ["suspended"]
+        assert (await workflow.resume_async("r", store=store)).outcome == "succeeded"
+        assert wrong == []
+
+    urls = {"sqlite": f"sqlite:///{tmp_path}/runs.db", "file": f"file:{tmp_path}/runs", "memory": "memory:"}
+    with closing(open_store(urls[kind])) as opened:
+        asyncio.run(main(opened))
+    assert ran == ["a", "b"]
+
+
+def test_a_coroutine_that_is_closed_while_a_run_is_refused_is_no_run(store):
+    """A coroutine that is closed while its first commit goes on, which finds that the run exists, leaves that run as it is."""
+
+    async def work():
+        pass
+
+    workflow = Workflow("w", [Step("a", run=work)])
+
+    async def main():
+        wrong = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: wrong.append(context))
+        first, second = (workflow.start_async(store=store, run_id="r") for _ in range(2))
+        first.send(None)
+        second.send(None)  # it is refused by the commit alone
+        second.close()
+        while not wrong:  # as above
+            await asyncio.sleep(0)
+            gc.collect()
+        first.close()
+        while not [info for info in store.runs() if not info.is_owned]:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0)
+        return wrong
+
+    (context,) = asyncio.run(main())
+    assert isinstance(context["exception"], RunExistsError)
     assert asyncio.run(workflow.resume_async("r", store=store)).outcome == "succeeded"
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from automa._core.commands import Limit
+    from automa._core.records import Record
     from automa._core.runs import Run
     from automa.runtime.launch import Launch, Walk
 
@@ -91,7 +92,7 @@ class Walker:
         run: What the steps share whose commands they are.
     """
 
-    __slots__ = ("_is_branch", "_launch", "_run", "_thread", "_walk")
+    __slots__ = ("_is_branch", "_launch", "_run", "_thread", "_walk", "_writing")
 
     def __init__(self, launch: Launch, walk: Walk, run: Run) -> None:
         self._launch = launch
@@ -99,6 +100,7 @@ class Walker:
         self._run = run
         self._is_branch = run is not launch.run
         self._thread: asyncio.Future[object] | None = None
+        self._writing: tuple[list[Record], asyncio.Future[Halt | None]] | None = None
 
     def advance(self, answer: object) -> Any:
         """Send an answer into the walk; return its next command, or what it returns at the end."""
@@ -152,14 +154,22 @@ class Walker:
         return report
 
     async def go_on_behind(self, error: GeneratorExit) -> WorkflowReport:
-        """Carry out the rest of a walk whose coroutine was closed while a step was at work.
+        """Carry out the rest of a walk whose coroutine was closed while a step was at work, or was written.
 
-        An async step was closed with it; a thread is waited for.
+        An async step was closed with it; a thread and a write are waited for.
         """
         answer: object = Raised(error)
-        if self._thread is not None:
-            await asyncio.wait([self._thread])
-            answer = Interrupted(error, self._thread.result())
+        try:
+            if self._thread is not None:
+                await asyncio.wait([self._thread])
+                answer = Interrupted(error, self._thread.result())
+            elif self._writing is not None:
+                records, future = self._writing
+                await asyncio.wait([future])
+                answer = self._written(records, future.result(), error)
+        except BaseException:
+            self._launch.close()
+            raise
         return await self.go_to_end(self.advance(answer))
 
     async def _write(self, command: Append) -> object:
@@ -169,20 +179,30 @@ class Walker:
             launch.publish(self._run, command.records)
             return None
         loop = asyncio.get_running_loop()
-        written, answers = _Uncancelled(loop=loop), _answers_for(loop)
+        future: asyncio.Future[Halt | None] = _Uncancelled(loop=loop)
+        answers = _answers_for(loop)
         cancellation: BaseException | None = None
-        if launch.append_soon(command.records, lambda answer: answers.put(written, answer)):
+        if launch.append_soon(command.records, lambda answer: answers.put(future, answer)):
+            self._writing = command.records, future
             try:
-                await written
+                await future
             except asyncio.CancelledError as error:  # it has come to its end all the same
                 cancellation = error
-            halt = written.result()
+            halt = future.result()
         else:
-            future = loop.run_in_executor(writers(), launch.append, command.records)
-            halt, cancellation = await uncancelled(future)
+            in_thread = loop.run_in_executor(writers(), launch.append, command.records)
+            self._writing = command.records, in_thread
+            halt, cancellation = await uncancelled(in_thread)
+        self._writing = None
+        return self._written(command.records, halt, cancellation)
+
+    def _written(
+        self, records: list[Record], halt: Halt | None, cancellation: BaseException | None
+    ) -> Halt | None:
+        """Take what came of a write; return what the walk is answered."""
         self._interrupt(cancellation)
         if halt is None:
-            launch.publish(self._run, command.records)
+            self._launch.publish(self._run, records)
         return halt
 
     def _interrupt(self, cancellation: BaseException | None) -> None:
@@ -383,7 +403,7 @@ if hasattr(
     os.register_at_fork(after_in_child=writers.cache_clear)
 
 
-class _Uncancelled(asyncio.Future[Any]):
+class _Uncancelled(asyncio.Future["Halt | None"]):
     """A future that is not cancelled with the task that waits for it: the task hears of that at its end."""
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  # as it is called
@@ -400,10 +420,10 @@ class _Answers:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._waiting: deque[tuple[asyncio.Future[Any], Exception | None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Halt | None], Exception | None]] = deque()
         self._is_called = False
 
-    def put(self, future: asyncio.Future[Any], answer: Exception | None) -> None:
+    def put(self, future: asyncio.Future[Halt | None], answer: Exception | None) -> None:
         """Have a future of the loop end with what stops the walk, or None; from any thread."""
         self._waiting.append((future, answer))
         loop = self._loop()

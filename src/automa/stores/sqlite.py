@@ -220,6 +220,8 @@ class SqliteStore:
             self._reader.close()
             self._connection.close()
             self._owner.release(unlink=True)
+            if self._leaders is not None:
+                self._leaders.shutdown(wait=False)
 
     def is_usable(self) -> bool:
         """Whether the file is still the one that was opened, by this process."""
