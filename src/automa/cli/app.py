@@ -49,7 +49,6 @@ from automa.cli.planning import add_plan
 from automa.cli.serving import add_ui
 from automa.cli.targets import load_workflow
 from automa.cli.watching import view_of, watch
-from automa.conformance import run_fixtures, summary
 from automa.errors import text_of
 
 if TYPE_CHECKING:
@@ -214,6 +213,8 @@ def conformance(
     Exit status: 0 all passed, 1 one failed; 64 the command line is wrong, 65 there are no fixtures, or
     their manifest cannot be used, 74 the results could not be written.
     """
+    from automa.conformance import run_fixtures, summary  # noqa: PLC0415  # no other command waits for it
+
     with errors_in_one_line():
         check_output(output)
         results = []

@@ -23,15 +23,13 @@ from automa.cli.output import check_output, errors_in_one_line, print_text, say,
 from automa.cli.targets import SAGA_FILES, load_target, load_workflow, only_workflow
 from automa.errors import AutomaError, text_of
 from automa.journal.telling import plain
-from automa.testing import DirectoryWorld, World
-from automa.testing import explore as explore_saga
 from automa.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from automa.testing import Exploration
+    from automa.testing import DirectoryWorld, Exploration, World
 
 _NO_WORLD = """\
 automa: no world is given: use --world NAME. A world is what the steps touch outside of the saga: a fake,
@@ -100,6 +98,8 @@ def explore(
     Exit status: 0 nothing is violated, 1 something is; 64 the command line is wrong, 65 the workflow cannot
     be explored, 74 the result could not be written.
     """
+    from automa import testing  # noqa: PLC0415  # no other command waits for it
+
     with errors_in_one_line():
         texts = parse_values(values or [])
         check_output(output)
@@ -119,7 +119,7 @@ def explore(
         again += [part for each in secret or [] for part in ("--secret", each)]
         again += ["--process"] if process else []
         with _users_code(target, shown=bool(only)):
-            found = explore_saga(
+            found = testing.explore(
                 (lambda: made) if isinstance(made, Workflow) else made,
                 a_world,
                 state=state_of(texts, typed),
@@ -216,15 +216,17 @@ def _world(text: str, beside: str) -> World:
     Raises:
         InputError: Where it names none.
     """
+    from automa import testing  # noqa: PLC0415  # as above
+
     kind, _, folder = text.partition(":")
     if kind == "dir":
         return _folder(folder)
     found, source = _named(text, beside)
     # A class of worlds has the methods of one too.
-    if isinstance(found, type) or (callable(found) and not isinstance(found, World)):
+    if isinstance(found, type) or (callable(found) and not isinstance(found, testing.World)):
         with _users_code(source, shown=True):
             found = found()
-    if not isinstance(found, World):
+    if not isinstance(found, testing.World):
         raise InputError(
             f"--world {text}: it is of type {type(found).__name__}, without reset() and snapshot()"
         )
@@ -237,8 +239,10 @@ def _folder(path: str) -> DirectoryWorld:
     Raises:
         InputError: Where it cannot be reset, since there is something in it.
     """
+    from automa import testing  # noqa: PLC0415  # as above
+
     try:
-        return DirectoryWorld(path=path)
+        return testing.DirectoryWorld(path=path)
     except (OSError, ValueError) as error:
         raise InputError(f"--world dir:{path}: {error}") from None
 
