@@ -25,7 +25,7 @@ from measuring import (
 
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 ROUNDS, SLOW_ROUNDS = 5, 3
-SLOW, TOO_SLOW = 5.0, 60.0  # seconds that a round takes
+SLOW, TOO_SLOW = 5.0, 30.0  # seconds that a round takes
 DIRECTIONS = {"forward": (), "back": ("--back",)}
 
 SUBJECTS = {
@@ -91,7 +91,7 @@ def tell(measured: dict[str, Any]) -> list[str]:
         "## In memory",
         "",
         "Microseconds of processor time a step that does nothing. Forward and back: the saga fails at its",
-        "end and is undone; both ways are in the figure. A dash: one saga took longer than a minute.",
+        "end and is undone; both ways are in the figure. A dash: one saga took longer than half a minute.",
         "",
         *_table(measured, "forward"),
         "",
