@@ -209,7 +209,7 @@ class GroupCommitLease(Lease, Protocol):
             entries: JSON objects.
             status: How the run stands after them.
             done: Called once they are durable, or could not be written; from any thread, in which it must
-                neither wait nor write.
+                neither wait, nor write, nor raise.
         """
         ...
 
