@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -142,7 +143,8 @@ def played(subject: str, module: str, *arguments: object, seconds: float) -> dic
         return f"over {seconds:g} s"
     except RuntimeError as error:
         print(error, flush=True)
-        return f"fails: {str(error).splitlines()[-1]}"
+        raised = re.search(r"^[\w.]+: .+$", str(error), re.MULTILINE)
+        return "fails" + (f": {raised[0]}" if raised else "")
     return found
 
 
