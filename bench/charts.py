@@ -111,7 +111,7 @@ def at_scale(measured: dict[str, Any]) -> Figure:
     """Return what grows, a line each with its exponent; and what a store of many runs takes."""
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    curves = scale.curves_of(measured)
+    curves = scale.curves_of(measured[scale.WITH])
     for (name, curve), colour in zip(curves.items(), (OURS, *COLOURS), strict=False):
         label = f"{name.replace('`', '')}: {scale.growth(curve):.2f}"
         _line(left, {int(size): Spread.of(rounds).median for size, rounds in curve.items()}, colour, label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import json
 import sqlite3
@@ -41,6 +42,9 @@ Curve = dict[str, list[float]]
 ROUNDS = 5
 STEPS = (100, 1_000, 10_000)
 RUNS_AT_ONCE = (100, 1_000, 10_000)
+WITH, WITHOUT = "with", "without"
+MODES: dict[str, tuple[str, ...]] = {WITH: (), WITHOUT: ("--without-collector",)}
+"""With Python's garbage collector, and without it: it looks at all that is alive, again and again."""
 PLACES = {"in memory": (), "on SQLite": ("runs.db",)}
 RUNS_IN_STORE = (1_000, 10_000, 100_000, 1_000_000)
 PRUNED = 500  # the runs of a store that were undone
@@ -52,13 +56,28 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=ENVIRONMENTS) as name:
         folder = Path(name)
         return {
-            "steps": {str(size): with_steps(folder, size) for size in STEPS},
-            "runs": {
-                str(size): {place: runs_at_once(folder, size, files) for place, files in PLACES.items()}
-                for size in RUNS_AT_ONCE
-            },
+            **{mode: growing(folder, mode) for mode in MODES},
             "stores": {str(size): with_runs(folder / f"{size}.db", size) for size in RUNS_IN_STORE},
         }
+
+
+def growing(folder: Path, mode: str) -> dict[str, Any]:
+    """Return what grows with steps, and with runs at once, with or without Python's garbage collector."""
+    if mode == WITHOUT:
+        gc.disable()
+    try:
+        return {
+            "steps": {str(size): with_steps(folder, size) for size in STEPS},
+            "runs": {
+                str(size): {
+                    place: runs_at_once(folder, size, [*files, *MODES[mode]])
+                    for place, files in PLACES.items()
+                }
+                for size in RUNS_AT_ONCE
+            },
+        }
+    finally:
+        gc.enable()
 
 
 def nothing() -> None:
@@ -83,7 +102,7 @@ def with_steps(folder: Path, size: int) -> Curve:
     parallel = Workflow("branches", [Parallel("all", *branches)])
     ids = map(str, itertools.count())
 
-    with contextlib.closing(SqliteStore(folder / f"steps-{size}.db")) as store:
+    with contextlib.closing(SqliteStore(folder / f"steps-{size}-{gc.isenabled()}.db")) as store:
         workflow.start(store=store, run_id="done")
 
         def run_and_undo() -> tuple[float, float]:
@@ -107,12 +126,12 @@ def with_steps(folder: Path, size: int) -> Curve:
     return {"a run of N steps on SQLite": runs, "its rollback by an operator": undos, **rest}
 
 
-def runs_at_once(folder: Path, size: int, files: tuple[str, ...]) -> list[dict[str, float]]:
+def runs_at_once(folder: Path, size: int, options: list[str]) -> list[dict[str, float]]:
     """Return the bytes a run, and the seconds that so many take, of all rounds."""
     rounds = []
     for _ in range(3):
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            paths = [Path(own) / name for name in files]
+            paths = [each if each.startswith("-") else str(Path(own) / each) for each in options]
             told = output_of(python_of("automa"), HERE / "scale_memory.py", "runs", size, *paths)
             rounds.append(json.loads(told))
     return rounds
@@ -178,20 +197,27 @@ def with_runs(path: Path, size: int) -> Curve:
 
 def tell(measured: dict[str, Any]) -> list[str]:
     """Return the section of what was measured."""
-    curves, stores = curves_of(measured), measured["stores"]
+    curves, stores = curves_of(measured[WITH]), measured["stores"]
     exponents = {name: growth(curve) for name, curve in curves.items()}
-    in_place = {place: medians(measured["runs"], place, "bytes") for place in PLACES}
+    alone = {name: growth(curve) for name, curve in curves_of(measured[WITHOUT]).items()}
+    in_place = {place: medians(measured[WITH]["runs"], place, "bytes") for place in PLACES}
     most = str(RUNS_AT_ONCE[-1])
     largest, smallest = (stores[str(size)] for size in (RUNS_IN_STORE[-1], RUNS_IN_STORE[0]))
     return [
         "## Scale",
         "",
-        "Milliseconds, and the exponent with which they grow with N (1: in proportion):",
+        "Milliseconds, and the exponent with which they grow with N (1: in proportion); and that exponent",
+        "without Python's garbage collector, which looks at all that is alive whenever a quarter has come:",
         "",
         *table(
-            ["", *(f"N = {size:,}" for size in STEPS), "exponent"],
+            ["", *(f"N = {size:,}" for size in STEPS), "exponent", "without collector"],
             [
-                [name, *(str(Spread.of(rounds)) for rounds in curve.values()), f"{exponents[name]:.3f}"]
+                [
+                    name,
+                    *(str(Spread.of(rounds)) for rounds in curve.values()),
+                    f"{exponents[name]:.3f}",
+                    f"{alone[name]:.3f}",
+                ]
                 for name, curve in curves.items()
             ],
         ),
@@ -210,7 +236,10 @@ def tell(measured: dict[str, Any]) -> list[str]:
             [[name, *(_told(stores[str(size)][name]) for size in RUNS_IN_STORE)] for name in largest],
         ),
         "",
-        *(limit(f"growth of {name}, exponent", each, 1.05) for name, each in exponents.items()),
+        *(
+            limit(f"growth of {name}, exponent, without collector", each, 1.05)
+            for name, each in alone.items()
+        ),
         *(
             limit(f"{RUNS_AT_ONCE[-1]:,} runs at once {place}, memory a run", of[most] / 1e3, 20, unit=" KB")
             for place, of in in_place.items()
@@ -226,13 +255,13 @@ def tell(measured: dict[str, Any]) -> list[str]:
     ]
 
 
-def curves_of(measured: dict[str, Any]) -> dict[str, Curve]:
+def curves_of(grown: dict[str, Any]) -> dict[str, Curve]:
     """Return what grows, by name: its rounds by size."""
-    of_steps = measured["steps"]
+    of_steps = grown["steps"]
     curves = {name: {size: of_steps[size][name] for size in of_steps} for name in of_steps[str(STEPS[0])]}
     for place in PLACES:
         curves[f"N runs at once {place}"] = {
-            size: [each["seconds"] * 1e3 for each in of[place]] for size, of in measured["runs"].items()
+            size: [each["seconds"] * 1e3 for each in of[place]] for size, of in grown["runs"].items()
         }
     return curves
 
