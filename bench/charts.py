@@ -78,14 +78,14 @@ def on_disk(measured: dict[str, Any]) -> Figure:
         for place, name in enumerate(names):
             spread = durable.rate(measured, name, runs, size)
             if isinstance(spread, str):
-                each.text(1, place, spread, va="center", fontsize=8, color=BARE)
+                each.text(12, place, spread, va="center", fontsize=8, color=BARE)
                 continue
             colour = OURS if name.startswith("automa") else BARE if name.startswith("bare") else COLOURS[0]
             each.barh(place, spread.median, color=colour, height=0.7)
             each.plot([spread.least, spread.greatest], [place, place], color="black", lw=1)
             each.text(spread.greatest * 1.1, place, f"{spread.median:,.0f}", va="center", fontsize=8)
         each.set(xscale="log", title=title, xlabel="steps a second")
-        each.margins(x=0.15)
+        each.set_xlim(10, 200_000)
     axes[0].set_yticks(range(len(names)), [name.replace("`", "") for name in names])
     return figure
 
