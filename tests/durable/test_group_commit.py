@@ -55,8 +55,8 @@ def wait_until(is_so):
 
 async def lined_up(store):
     """Wait, on a loop, until a write waits for its commit."""
-    while not store._queue:  # noqa: ASYNC110  # no event tells of it
-        await asyncio.sleep(0)
+    while not store._commits._queue:  # noqa: ASYNC110  # no event tells of it
+        await asyncio.sleep(0.001)
 
 
 @pytest.mark.guarantee("G9")
@@ -73,12 +73,12 @@ def test_a_commit_that_fails_has_failed_for_all_who_wait_for_it(store, error):
         except StoreError:
             told[number] = "refused"
 
-    store._connection = failing = Failing(store._connection, error)
+    store._commits.connection = failing = Failing(store._commits.connection, error)
     threads = [threading.Thread(target=append, args=[number]) for number in range(3)]
-    with store._writer:  # so that all are there when it begins
+    with store._commits.lock:  # so that all are there when it begins
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(store._queue) == 3)
+        wait_until(lambda: len(store._commits._queue) == 3)
     for thread in threads:
         thread.join()
     assert told == dict.fromkeys(range(3), "refused")
@@ -94,18 +94,18 @@ def test_an_interrupt_while_committing_is_raised_and_nobody_is_told_that_it_went
     told = []
 
     def follow():
-        wait_until(lambda: store._queue)
+        wait_until(lambda: store._commits._queue)
         try:
             leases[1].append(ENTRIES, "running")
         except StoreError:
             told.append("refused")
 
-    store._connection = Failing(store._connection, KeyboardInterrupt())
+    store._commits.connection = Failing(store._commits.connection, KeyboardInterrupt())
     thread = threading.Thread(target=follow)
-    store._writer.acquire()
+    store._commits.lock.acquire()
     thread.start()
     releasing = threading.Thread(
-        target=lambda: (wait_until(lambda: len(store._queue) == 2), store._writer.release())
+        target=lambda: (wait_until(lambda: len(store._commits._queue) == 2), store._commits.lock.release())
     )
     releasing.start()
     with pytest.raises(KeyboardInterrupt):
@@ -146,8 +146,8 @@ def test_async_runs_whose_commit_fails_stop_and_can_be_resumed(store):
         return Step(name, run=work)
 
     workflow = Workflow("w", [step("a"), step("b"), step("c")])
-    real = store._connection
-    store._connection = Failing(
+    real = store._commits.connection
+    store._commits.connection = Failing(
         real,
         sqlite3.OperationalError("disk I/O error"),
         begins_with=("COMMIT", "INSERT INTO writes SELECT"),
@@ -163,7 +163,7 @@ def test_async_runs_whose_commit_fails_stop_and_can_be_resumed(store):
     assert {report.outcome for report in reports} == {"infrastructure_error"}
     assert all(isinstance(report.error, StoreError) for report in reports)
     assert all(ran.count((report.run_id, "c")) == 0 for report in reports)
-    store._connection = real
+    store._commits.connection = real
     for number in range(8):
         assert asyncio.run(workflow.resume_async(f"r{number}", store=store)).outcome == "succeeded"
         for name in "bc":
@@ -207,12 +207,12 @@ def test_a_run_that_is_cancelled_while_it_is_written_has_written_it(store):
             task.cancel()
             await asyncio.sleep(0)
         assert not task.done()
-        store._writer.release()
+        store._commits.lock.release()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     workflow_without_loop().start(store=store)  # what is done once is done
-    store._writer.acquire()
+    store._commits.lock.acquire()
     asyncio.run(main())
     assert not began.is_set()
     kinds = [next(iter(entry)) for entry in store.load("w", "r")]
@@ -239,7 +239,7 @@ def test_a_run_whose_coroutine_is_closed_while_it_is_written_is_given_back(kind,
         run.send(None)  # as a task does: now it waits for its first write
         run.close()
         while not [info for info in store.runs() if not info.is_owned]:  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         assert [info.status for info in store.runs()] == ["suspended"]
         assert (await workflow.resume_async("r", store=store)).outcome == "succeeded"
         assert wrong == []
@@ -262,17 +262,19 @@ def test_a_coroutine_that_is_closed_while_a_run_is_refused_is_no_run(store):
         wrong = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: wrong.append(context))
         first, second = (workflow.start_async(store=store, run_id="r") for _ in range(2))
-        first.send(None)
-        second.send(None)  # it is refused by the commit alone
+        with store._commits.lock:  # so that the second is refused by the commit alone
+            first.send(None)
+            second.send(None)
         second.close()
         while not wrong:  # as above
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
             gc.collect()
         first.close()
-        while not [info for info in store.runs() if not info.is_owned]:  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0)
+        while any(info.is_owned for info in store.runs()):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.001)
         return wrong
 
+    workflow_without_loop().start(store=store)  # what is done once is done
     (context,) = asyncio.run(main())
     assert isinstance(context["exception"], RunExistsError)
     assert asyncio.run(workflow.resume_async("r", store=store)).outcome == "succeeded"
@@ -287,7 +289,7 @@ def test_a_loop_that_is_closed_while_a_run_is_written_holds_up_nobody(store):
     workflow = Workflow("w", [Step("a", run=work)])
     workflow_without_loop().start(store=store)  # what is done once is done
     loop = asyncio.new_event_loop()
-    with store._writer:
+    with store._commits.lock:
         task = loop.create_task(workflow.start_async(store=store, run_id="r"))
         loop.run_until_complete(lined_up(store))
         task._log_destroy_pending = False
@@ -303,8 +305,8 @@ def workflow_without_loop():
 
 def test_without_a_thread_to_be_had_the_caller_commits(store):
     """Where the store can have no thread, as at the end of the interpreter, async runs are written all the same."""
-    store._leaders = ThreadPoolExecutor(1)
-    store._leaders.shutdown()
+    store._commits._leaders = ThreadPoolExecutor(1)
+    store._commits._leaders.shutdown()
 
     async def work():
         pass
@@ -317,7 +319,7 @@ def test_who_reads_waits_for_nobody_who_writes(store):
     """Runs are listed, read and created while a commit goes on."""
     workflow = workflow_without_loop()
     workflow.start(store=store, run_id="r")
-    with store._writer:
+    with store._commits.lock:
         assert [info.run_id for info in store.runs()] == ["r"]
         assert store.load("other", "r")
         store.create("other", "s").release()
@@ -341,7 +343,7 @@ def test_async_branches_and_what_they_tell_of_are_written_one_after_the_other(st
     def branch(number):
         async def work(ctx):
             ctx.record_effect("row", str(number))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
             ctx.record_effect("file", str(number))
             return number
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import functools
 import os
-import weakref
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +16,6 @@ from automa._core.commands import (
     CutOff,
     Deliver,
     Fork,
-    Halt,
     Interrupted,
     Raised,
     Sleep,
@@ -28,13 +24,14 @@ from automa._core.events import Failure, Handoff
 from automa._core.functions import close_awaitable, is_awaitable
 from automa._core.reports import WorkflowReport
 from automa._core.status import Action
+from automa.runtime.loop_futures import Uncancelled, answers_for
 from automa.runtime.sync_driver import Crew, end_of, refusal
 from automa.runtime.threads import call, call_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from automa._core.commands import Limit
+    from automa._core.commands import Halt, Limit
     from automa._core.records import Record
     from automa._core.runs import Run
     from automa.runtime.launch import Launch, Walk
@@ -179,8 +176,8 @@ class Walker:
             launch.publish(self._run, command.records)
             return None
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Halt | None] = _Uncancelled(loop=loop)
-        answers = _answers_for(loop)
+        future: asyncio.Future[Halt | None] = Uncancelled(loop=loop)
+        answers = answers_for(loop)
         cancellation: BaseException | None = None
         if launch.append_soon(command.records, lambda answer: answers.put(future, answer)):
             self._writing = command.records, future
@@ -401,57 +398,6 @@ if hasattr(
     os, "register_at_fork"
 ):  # a forked child has none of the parent's threads, and would wait for them
     os.register_at_fork(after_in_child=writers.cache_clear)
-
-
-class _Uncancelled(asyncio.Future["Halt | None"]):
-    """A future that is not cancelled with the task that waits for it: the task hears of that at its end."""
-
-    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  # as it is called
-        """Refuse."""
-        return False
-
-
-class _Answers:
-    """Brings what other threads have found out to a loop, all that there is in one call.
-
-    Args:
-        loop: The loop.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._waiting: deque[tuple[asyncio.Future[Halt | None], Exception | None]] = deque()
-        self._is_called = False
-
-    def put(self, future: asyncio.Future[Halt | None], answer: Exception | None) -> None:
-        """Have a future of the loop end with what stops the walk, or None; from any thread."""
-        self._waiting.append((future, answer))
-        loop = self._loop()
-        if not self._is_called and loop is not None:
-            self._is_called = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._take_home)
-
-    def _take_home(self) -> None:
-        self._is_called = False  # first: whoever puts another from now on calls again
-        while self._waiting:
-            future, answer = self._waiting.popleft()
-            if isinstance(answer, Halt) or answer is None:
-                future.set_result(answer)
-            else:
-                future.set_exception(answer)
-
-
-def _answers_for(loop: asyncio.AbstractEventLoop) -> _Answers:
-    answers = _answers_of_loops.get(loop)
-    if answers is None:
-        answers = _answers_of_loops[loop] = _Answers(loop)
-    return answers
-
-
-_answers_of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Answers] = (
-    weakref.WeakKeyDictionary()
-)
 
 
 async def uncancelled(future: asyncio.Future[Value]) -> tuple[Value, BaseException | None]:

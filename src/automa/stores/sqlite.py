@@ -22,15 +22,16 @@ from automa._core.protocols import RunFilter, RunInfo
 from automa.errors import AutomaError, JournalError, StoreError
 from automa.journal.entries import time_of_entry, to_datetime, to_micros
 from automa.journal.journal import RUNNING
+from automa.stores.group_commit import GroupCommit, as_store_error
 from automa.stores.locks import FileIdentity, LockFile, is_locked, make_private_file, sync_folder
 from automa.stores.refusals import ownership_lost, run_exists, run_not_found, run_owned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
-    from concurrent.futures import ThreadPoolExecutor
     from datetime import datetime
 
     from automa._core.protocols import Done
+    from automa.stores.group_commit import Work
 
 _APPLICATION_ID = 0x61746F6D  # "atom": so that no other application's file is taken for ours
 _SCHEMA_VERSION = 1
@@ -65,14 +66,9 @@ class SqliteStore:
         self._owners = self.path.with_name(self.path.name + ".owners")
         self._owner = self._new_owner()
         self._owner_is_stale = False
-        self._writer = threading.Lock()
         self._reading_lock = threading.Lock()
-        self._queue_lock = threading.Lock()
-        self._queue: list[_Job] = []
-        self._has_leader = False
-        self._leaders: ThreadPoolExecutor | None = None
         self._held: dict[int, _SqliteLease] = {}
-        with _as_store_error(self.path):
+        with as_store_error(self.path):
             FileIdentity.of_new_folder(self.path.parent)
             make_private_file(self.path)
             self._file = FileIdentity(self.path)
@@ -83,6 +79,7 @@ class SqliteStore:
             except BaseException:
                 self._connection.close()
                 raise
+        self._commits = GroupCommit(self._connection, self._check_file, self.path)
 
     def create(self, workflow_id: str, run_id: str) -> _SqliteLease:
         """Own a run that is about to be started; see `automa.abc.Store.create`."""
@@ -90,7 +87,7 @@ class SqliteStore:
             if _find(connection, workflow_id, run_id) is not None:
                 raise run_exists(workflow_id, run_id)
         if not self._owner.is_intact():
-            with self._writer, _as_store_error(self.path):
+            with self._commits.lock, as_store_error(self.path):
                 self._be_owner()
         return _SqliteLease(self, workflow_id, run_id)
 
@@ -216,12 +213,11 @@ class SqliteStore:
         """Close the file and give all runs back; it may be called more than once."""
         if self._pid != os.getpid():
             return  # it is the parent's
-        with self._writer, self._reading_lock:
+        with self._commits.lock, self._reading_lock:
             self._reader.close()
             self._connection.close()
             self._owner.release(unlink=True)
-            if self._leaders is not None:
-                self._leaders.shutdown(wait=False)
+            self._commits.close()
 
     def is_usable(self) -> bool:
         """Whether the file is still the one that was opened, by this process."""
@@ -247,9 +243,7 @@ class SqliteStore:
             write.settle(error)
             done(error)
 
-        job = _JobOfNobody(write, settled, self._lead_elsewhere)
-        if self._line_up(job):
-            job.wake()
+        self._commits.commit_soon(write.work, settled, is_one_statement=write.is_one_statement)
 
     def _write(self, write: _Write) -> None:
         try:
@@ -330,7 +324,7 @@ class SqliteStore:
         except AutomaError:  # then the row goes on naming this owner: who must not look alive for ever
             self._owner_is_stale = True
         if self._owner_is_stale and not self._held:
-            with self._writer:
+            with self._commits.lock:
                 self._owner.release(unlink=True)
                 self._owner = self._new_owner()
                 self._owner_is_stale = False
@@ -342,83 +336,9 @@ class SqliteStore:
             del self._held[lease.row_id]
         return is_held
 
-    def commit(self, work: Callable[[sqlite3.Connection], None], *, is_one_statement: bool = False) -> None:
-        """Do a piece of work in a transaction, together with whatever else waits for one.
-
-        Args:
-            work: What executes the statements.
-            is_one_statement: Whether it is one alone, which is atomic by itself where nothing else waits.
-
-        Raises:
-            AutomaError: What the work has raised; it must not have written anything then.
-            StoreError: Where the transaction failed.
-        """
-        job = _Job(work, is_one_statement=is_one_statement)
-        if not self._line_up(job):
-            job.wait()
-        if not job.is_done:
-            self._lead()
-        if job.error is not None:
-            raise job.error
-
-    def _line_up(self, job: _Job) -> bool:
-        """Have a job wait for the next commit; return whether nobody leads that yet."""
-        with self._queue_lock:
-            self._queue.append(job)
-            leads, self._has_leader = not self._has_leader, True
-        return leads
-
-    def _lead_elsewhere(self) -> None:
-        """Lead the next commit in a thread of the store."""
-        if self._leaders is None:
-            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # few runs need it
-
-            self._leaders = ThreadPoolExecutor(1, "automa-journal")
-        try:
-            self._leaders.submit(self._lead)
-        except RuntimeError:  # no thread can be had any more
-            self._lead()
-
-    def _lead(self) -> None:
-        """Commit for all who have come meanwhile, and make the first who comes after them lead."""
-        batch: list[_Job] = []
-        try:
-            with self._writer:
-                with self._queue_lock:
-                    batch, self._queue = self._queue, []
-                self._commit_batch(batch)
-        finally:
-            with self._queue_lock:
-                heirs = self._queue[:1]
-                self._has_leader = bool(heirs)
-            for each in (*batch, *heirs):
-                each.wake()
-
-    def _commit_batch(self, batch: list[_Job]) -> None:
-        is_transaction = len(batch) == 1 and batch[0].is_one_statement  # two calls into SQLite fewer a step
-        try:
-            with _as_store_error(self.path):
-                self._check_file()
-                try:
-                    if not is_transaction:
-                        self._connection.execute("BEGIN IMMEDIATE")
-                    for job in batch:
-                        job.run(self._connection)
-                    if not is_transaction:
-                        self._connection.execute("COMMIT")
-                except BaseException:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._connection.execute("ROLLBACK")
-                    raise
-        except BaseException as error:  # memory may be full: whoever waits must not take it for written
-            store_error = error if isinstance(error, StoreError) else StoreError(f"{self.path}: {error!r}")
-            for job in batch:
-                job.error = job.error or store_error
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            for job in batch:
-                job.is_done = True
+    def commit(self, work: Work, *, is_one_statement: bool = False) -> None:
+        """Do a piece of work in a transaction; see `GroupCommit.commit`."""
+        self._commits.commit(work, is_one_statement=is_one_statement)
 
     # Details
 
@@ -513,7 +433,7 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._reading_lock, _as_store_error(self.path):
+        with self._reading_lock, as_store_error(self.path):
             self._check_file()
             yield self._reader
 
@@ -626,25 +546,6 @@ def _range(row_id: int) -> tuple[int, int]:
 _to_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
-class _as_store_error:  # noqa: N801  # a context manager; no generator, which costs, and every write passes here
-    """Turns what SQLite or the system raises into a `StoreError`."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, _STORE_ERRORS):
-            raise StoreError(f"{self._path}: {error}") from error
-
-
-_STORE_ERRORS = (OSError, sqlite3.Error)
-
-
 class _Write(NamedTuple):
     """A write of a run.
 
@@ -654,62 +555,9 @@ class _Write(NamedTuple):
         is_one_statement: Whether it is one alone.
     """
 
-    work: Callable[[sqlite3.Connection], None]
+    work: Work
     settle: Callable[[BaseException | None], None]
     is_one_statement: bool = False
-
-
-class _Job:
-    """A piece of work that waits for a transaction, and whether it went well."""
-
-    __slots__ = ("_signal", "error", "is_done", "is_one_statement", "work")
-
-    def __init__(self, work: Callable[[sqlite3.Connection], None], *, is_one_statement: bool) -> None:
-        self.work = work
-        self.is_one_statement = is_one_statement
-        self.error: AutomaError | None = None
-        self.is_done = False
-        self._signal = threading.Lock()
-        self._signal.acquire()
-
-    def wait(self) -> None:
-        """Wait until the job is done, or is to lead the next commit."""
-        self._signal.acquire()
-
-    def wake(self) -> None:
-        """End the wait."""
-        self._signal.release()
-
-    def run(self, connection: sqlite3.Connection) -> None:
-        """Do the work; an error of ours is its own, any other that of the whole transaction."""
-        try:
-            self.work(connection)
-        except AutomaError as error:
-            self.error = error
-
-
-class _JobOfNobody(_Job):
-    """A job for which no thread waits.
-
-    Args:
-        write: The work.
-        settled: What is called once it is done.
-        lead: What has another thread lead the next commit.
-    """
-
-    __slots__ = ("_lead", "_settled")
-
-    def __init__(self, write: _Write, settled: Done, lead: Callable[[], None]) -> None:
-        super().__init__(write.work, is_one_statement=write.is_one_statement)
-        self._settled = settled
-        self._lead = lead
-
-    def wake(self) -> None:
-        """Tell that the job is done, or have the next commit led."""
-        if self.is_done:
-            self._settled(self.error)
-        else:
-            self._lead()
 
 
 class _SqliteLease:

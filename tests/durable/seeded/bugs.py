@@ -214,7 +214,7 @@ BUGS = [
     Bug(
         "who shares a commit for which memory is lacking takes its write for durable",
         "G9",
-        "stores/sqlite.py",
+        "stores/group_commit.py",
         "        except BaseException as error:  # memory may be full",
         "        except StoreError as error:  # memory may be full",
         "durable/test_group_commit.py::test_a_commit_that_fails_has_failed_for_all_who_wait_for_it",
@@ -222,7 +222,7 @@ BUGS = [
     Bug(
         "an async run is not told that its write has failed",
         "G9",
-        "stores/sqlite.py",
+        "stores/group_commit.py",
         """            self._settled(self.error)
 """,
         """            self._settled(None)
