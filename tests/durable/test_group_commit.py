@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import sqlite3
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
-from automa import Parallel, RunExistsError, Step, StoreError, Workflow
+from automa import Parallel, RunExistsError, RunNotFoundError, Step, StoreError, Workflow
 from automa.stores import SqliteStore, open_store
 
 ENTRIES = [{"begun": 1, "workflow": "w", "at": 1_700_000_000_000_000}]
@@ -313,6 +315,124 @@ def test_without_a_thread_to_be_had_the_caller_commits(store):
 
     report = asyncio.run(Workflow("w", [Step("a", run=work)]).start_async(store=store))
     assert report.outcome == "succeeded"
+
+
+def test_a_thread_that_cannot_be_had_leaves_no_second_leader(store, monkeypatch):
+    """Where a thread cannot be started now and then, each write is told once, and nobody waits for ever."""
+
+    async def work():
+        pass
+
+    start = threading.Thread.start
+    refused = []
+
+    def start_or_not(thread):
+        if thread.name.startswith("automa-journal") and len(refused) < 3:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_not)
+    workflow = Workflow("w", [Step(f"s{number}", run=work) for number in range(10)])
+    sync = Workflow("other", [Step(f"s{number}", run=lambda: None) for number in range(10)])
+    reports = []
+    threads = [threading.Thread(target=lambda: reports.append(sync.start(store=store))) for _ in range(4)]
+
+    async def main():
+        first = await workflow.start_async(store=store)
+        for thread in threads:
+            thread.start()
+        return [first, *await asyncio.gather(*(workflow.start_async(store=store) for _ in range(20)))]
+
+    reports += asyncio.run(main())
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 3
+    assert [report.outcome for report in reports] == ["succeeded"] * 25
+    assert not store._commits._has_leader
+
+
+@pytest.mark.guarantee("G7")
+def test_ctrl_c_while_waiting_for_a_commit_leaves_nobody_alone(store):
+    """Ctrl-C in a thread that waits for the commit of another is raised after it; the run is free, and others go on."""
+    workflow_without_loop().start(store=store, run_id="r")
+    lease = store.create("w", "led")
+    leading = threading.Thread(target=lambda: lease.append(ENTRIES, "running"))
+
+    def interrupt():
+        wait_until(lambda: len(store._commits._queue) == 2)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        wait_until(lambda: interrupted)
+        store._commits.lock.release()
+
+    interrupted = []
+
+    def note(*_):
+        interrupted.append(True)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        store._commits.lock.acquire()
+        leading.start()
+        wait_until(lambda: len(store._commits._queue) == 1)
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            store.take("other", "r")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    interrupting.join()
+    leading.join()
+    lease.release()
+    store.take("other", "r").release()
+    assert {info.is_owned for info in store.runs()} == {False}
+
+
+@pytest.mark.guarantee("G9")
+def test_a_lease_that_fails_at_once_stops_the_run(store, monkeypatch):
+    """Where a write of an async run fails before it is lined up, the run stops as any other does."""
+
+    async def work():
+        pass
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    workflow = Workflow("w", [Step("a", run=work)])
+    monkeypatch.setattr(store, "append_soon", fail)
+    report = asyncio.run(workflow.start_async(store=store))
+    assert report.outcome == "infrastructure_error"
+    assert isinstance(report.error, StoreError)
+
+
+def test_a_run_that_is_deleted_while_it_is_read_is_not_there(store, monkeypatch):
+    """A run of which only the row is left to be read, since it is being deleted, is told as not there."""
+    workflow_without_loop().start(store=store, run_id="r")
+    store._connection.execute("DELETE FROM writes")
+    with pytest.raises(RunNotFoundError):
+        store.load("other", "r")
+
+
+def test_a_loop_that_is_closed_is_not_kept(store):
+    """A loop that was closed while a run was written is forgotten with it, and the run is free."""
+    ended = threading.Event()
+
+    async def work():
+        pass
+
+    workflow_without_loop().start(store=store)  # what is done once is done
+    loop = asyncio.new_event_loop()
+    with store._commits.lock:
+        task = loop.create_task(Workflow("w", [Step("a", run=work)]).start_async(store=store, run_id="r"))
+        loop.run_until_complete(lined_up(store))
+        task._log_destroy_pending = False
+        loop.close()
+    weakref.finalize(loop, ended.set)
+    wait_until(lambda: any(info.run_id == "r" for info in store.runs()))
+    del task, loop
+    wait_until(lambda: gc.collect() is not None and ended.is_set())
+    wait_until(lambda: not any(info.is_owned for info in store.runs()))
 
 
 def test_who_reads_waits_for_nobody_who_writes(store):

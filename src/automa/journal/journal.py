@@ -85,7 +85,10 @@ class Journal:
         if append_soon is None or self._broken is not None or self._is_superfluous_after(records):
             return False
         entries = self._encoder.encode([*self._first, *records] if self._first else records)
-        append_soon(entries, _status(records), lambda error: done(self._settled(error)))
+        try:
+            append_soon(entries, _status(records), lambda error: done(self._settled(error)))
+        except Exception as error:  # noqa: BLE001  # as above
+            done(self._settled(error))
         return True
 
     def _settled(self, error: Exception | None) -> Halt | RunExistsError | None:

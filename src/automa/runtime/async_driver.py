@@ -58,7 +58,8 @@ async def drive_async(launch: Launch) -> WorkflowReport:
     try:
         command = await walker.go_on(walker.advance(None), until_rollback=True)
     except GeneratorExit as error:  # nothing may be awaited here any more: another task goes on
-        _leave_behind(walker.go_on_behind(error))
+        if not _leave_behind(walker.go_on_behind(error)):
+            launch.close()
         raise
     except BaseException:
         launch.close()
@@ -72,12 +73,14 @@ async def drive_async(launch: Launch) -> WorkflowReport:
     return end_of(launch.run, command)
 
 
-def _leave_behind(work: Coroutine[Any, Any, WorkflowReport]) -> None:
-    """Do work in a task for which nobody waits."""
+def _leave_behind(work: Coroutine[Any, Any, WorkflowReport]) -> bool:
+    """Do work in a task for which nobody waits; return whether there is a loop to do it."""
     try:
         _protected(work)
     except RuntimeError:  # there is no loop any more: a journaled run can be resumed
         work.close()
+        return False
+    return True
 
 
 class Walker:

@@ -104,7 +104,11 @@ class Launch:
         if append_soon is None or not self._lock.acquire(blocking=False):
             return False
 
+        is_settled = False
+
         def settled(answer: Exception | None) -> None:
+            nonlocal is_settled
+            is_settled = True
             self._lock.release()
             done(answer)
 
@@ -112,7 +116,7 @@ class Launch:
         try:
             is_lined_up = append_soon(records, settled)
         finally:
-            if not is_lined_up:
+            if not is_lined_up and not is_settled:
                 self._lock.release()
         return is_lined_up
 

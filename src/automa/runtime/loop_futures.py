@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import weakref
 from collections import deque
 
@@ -34,10 +33,14 @@ class Answers:
         """Have a future of the loop end with what stops the walk, or None; from any thread."""
         self._waiting.append((future, answer))
         loop = self._loop()
-        if not self._is_called and loop is not None:
-            self._is_called = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        if self._is_called and loop is not None and not loop.is_closed():
+            return
+        self._is_called = True
+        try:
+            if loop is not None:
                 loop.call_soon_threadsafe(self._take_home)
+        except RuntimeError:  # the loop is closed: nobody waits any more, and the futures would keep it alive
+            self._waiting.clear()
 
     def _take_home(self) -> None:
         self._is_called = False  # first: whoever puts another from now on calls again

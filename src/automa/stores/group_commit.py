@@ -59,10 +59,14 @@ class GroupCommit:
             StoreError: Where the transaction failed.
         """
         job = _Job(work, is_one_statement=is_one_statement)
-        if not self._line_up(job):
-            job.wait()
-        if not job.is_done:
-            self._lead()
+        interruption = None if self._line_up(job) else job.wait()
+        while not job.is_done:
+            try:
+                self._lead()
+            except BaseException as error:  # noqa: BLE001  # raised below: who leads must not leave the others alone
+                interruption = interruption or error
+        if interruption is not None:
+            raise interruption
         if job.error is not None:
             raise job.error
 
@@ -98,7 +102,8 @@ class GroupCommit:
             self._leaders = ThreadPoolExecutor(1, "automa-journal")
         try:
             self._leaders.submit(self._lead)
-        except RuntimeError:  # no thread can be had any more
+        except Exception:  # noqa: BLE001  # no thread can be had, or none any more
+            self._leaders = None  # it may have taken this in, and must not do it later
             self._lead()
 
     def _lead(self) -> None:
@@ -165,22 +170,33 @@ _STORE_ERRORS = (OSError, sqlite3.Error)
 class _Job:
     """A piece of work that waits for a transaction, and whether it went well."""
 
-    __slots__ = ("_signal", "error", "is_done", "is_one_statement", "work")
+    __slots__ = ("_is_woken", "_signal", "error", "is_done", "is_one_statement", "work")
 
     def __init__(self, work: Work, *, is_one_statement: bool) -> None:
         self.work = work
         self.is_one_statement = is_one_statement
         self.error: AutomaError | None = None
         self.is_done = False
+        self._is_woken = False
         self._signal = threading.Lock()
         self._signal.acquire()
 
-    def wait(self) -> None:
-        """Wait until the job is done, or is to lead the next commit."""
-        self._signal.acquire()
+    def wait(self) -> BaseException | None:
+        """Wait until the job is done, or is to lead the next commit; return what has interrupted that.
+
+        It goes on all the same: the work may be under way, and the others wait for who is to lead.
+        """
+        interruption: BaseException | None = None
+        while not self._is_woken:
+            try:
+                self._signal.acquire()
+            except BaseException as error:  # noqa: BLE001  # whoever waits raises it at the end
+                interruption = interruption or error
+        return interruption
 
     def wake(self) -> None:
         """End the wait."""
+        self._is_woken = True
         self._signal.release()
 
     def run(self, connection: sqlite3.Connection) -> None:

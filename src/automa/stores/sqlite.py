@@ -127,6 +127,8 @@ class SqliteStore:
             writes = connection.execute(
                 "SELECT entries FROM writes WHERE id BETWEEN ? AND ? ORDER BY id", _range(row.id)
             ).fetchall()
+        if not writes:  # it was deleted between the two
+            raise run_not_found(workflow_id, run_id)
         try:
             return [entry for (text,) in writes for entry in json.loads(text)]
         except (ValueError, TypeError) as error:
@@ -325,6 +327,8 @@ class SqliteStore:
             self._owner_is_stale = True
         if self._owner_is_stale and not self._held:
             with self._commits.lock:
+                if self._held:  # another run has begun meanwhile, and names this owner
+                    return
                 self._owner.release(unlink=True)
                 self._owner = self._new_owner()
                 self._owner_is_stale = False
