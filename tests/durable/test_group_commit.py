@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import sqlite3
+import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -359,8 +360,12 @@ def test_ctrl_c_while_waiting_for_a_commit_leaves_nobody_alone(store):
     lease = store.create("w", "led")
     leading = threading.Thread(target=lambda: lease.append(ENTRIES, "running"))
 
+    def is_waiting():
+        frame = sys._current_frames()[threading.main_thread().ident]
+        return frame.f_code.co_name == "wait" and "interruption" in frame.f_locals
+
     def interrupt():
-        wait_until(lambda: len(store._commits._queue) == 2)
+        wait_until(is_waiting)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         wait_until(lambda: interrupted)
         store._commits.lock.release()

@@ -187,12 +187,14 @@ class _Job:
         It goes on all the same: the work may be under way, and the others wait for who is to lead.
         """
         interruption: BaseException | None = None
-        while not self._is_woken:
+        while True:
             try:
-                self._signal.acquire()
+                while not self._is_woken:
+                    self._signal.acquire()
             except BaseException as error:  # noqa: BLE001  # whoever waits raises it at the end
                 interruption = interruption or error
-        return interruption
+            else:
+                return interruption
 
     def wake(self) -> None:
         """End the wait."""
