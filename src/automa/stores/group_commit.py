@@ -16,6 +16,7 @@ from automa.errors import AutomaError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import ThreadPoolExecutor
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from automa._core.protocols import Done
@@ -38,8 +39,8 @@ class GroupCommit:
     """
 
     def __init__(self, connection: sqlite3.Connection, check: Callable[[], None], path: Path) -> None:
-        self.connection = connection
-        self.lock = threading.Lock()
+        self.connection: sqlite3.Connection = connection
+        self.lock: AbstractContextManager[bool] = threading.Lock()
         self._check = check
         self._path = path
         self._queue_lock = threading.Lock()
