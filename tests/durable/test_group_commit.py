@@ -15,7 +15,7 @@ from contextlib import closing
 import pytest
 
 from automa import Parallel, RunExistsError, RunNotFoundError, Step, StoreError, Workflow
-from automa.stores import SqliteStore, open_store
+from automa.stores import SqliteStore, group_commit, open_store
 
 ENTRIES = [{"begun": 1, "workflow": "w", "at": 1_700_000_000_000_000}]
 
@@ -392,6 +392,65 @@ def test_ctrl_c_while_waiting_for_a_commit_leaves_nobody_alone(store):
     lease.release()
     store.take("other", "r").release()
     assert {info.is_owned for info in store.runs()} == {False}
+
+
+@pytest.mark.guarantee("G9")
+def test_who_is_to_lead_may_hear_of_it_before_it_waits(store, monkeypatch):
+    """Threads that are woken before they have begun to wait lead and write as others do, and nobody is left waiting."""
+    wait = group_commit._Job.wait
+
+    def wait_late(job):
+        wait_until(lambda: job._is_woken)
+        return wait(job)
+
+    monkeypatch.setattr(group_commit._Job, "wait", wait_late)
+    workflow = Workflow("w", [Step(f"s{number}", run=lambda: None) for number in range(5)])
+    reports = []
+    threads = [
+        threading.Thread(target=lambda: reports.append(workflow.start(store=store)), daemon=True)
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [report.outcome for report in reports] == ["succeeded"] * 8
+
+
+@pytest.mark.guarantee("G9")
+def test_ctrl_c_in_the_leader_before_it_commits_is_raised_after_it(store):
+    """Ctrl-C in the thread that is about to commit is raised once it has committed, for the others too."""
+
+    class InterruptedOnce:
+        def __init__(self, lock):
+            self.lock = lock
+            self.is_interrupted = False
+
+        def __enter__(self):
+            if not self.is_interrupted:
+                self.is_interrupted = True
+                wait_until(lambda: len(store._commits._queue) == 2)
+                raise KeyboardInterrupt
+            return self.lock.__enter__()
+
+        def __exit__(self, *raised):
+            return self.lock.__exit__(*raised)
+
+    workflow_without_loop().start(store=store)  # what is done once is done
+    leases = [store.create("w", "led"), store.create("w", "follows")]
+    store._commits.lock = InterruptedOnce(store._commits.lock)
+
+    def follow():
+        wait_until(lambda: store._commits._queue)
+        leases[1].append(ENTRIES, "running")
+
+    following = threading.Thread(target=follow, daemon=True)
+    following.start()
+    with pytest.raises(KeyboardInterrupt):
+        leases[0].append(ENTRIES, "running")
+    following.join(60)
+    assert not following.is_alive()
+    assert {info.run_id for info in store.runs(workflow_id="w")} == {"led", "follows"}
 
 
 @pytest.mark.guarantee("G9")

@@ -198,9 +198,10 @@ class _Job:
                 return interruption
 
     def wake(self) -> None:
-        """End the wait."""
-        self._is_woken = True
-        self._signal.release()
+        """End the wait; whoever has led meanwhile is woken once more, and waits no longer."""
+        if not self._is_woken:
+            self._is_woken = True
+            self._signal.release()
 
     def run(self, connection: sqlite3.Connection) -> None:
         """Do the work; an error of ours is its own, any other that of the whole transaction."""
