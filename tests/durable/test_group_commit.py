@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import queue
 import signal
 import sqlite3
 import sys
@@ -355,14 +356,14 @@ def test_a_thread_that_cannot_be_had_leaves_no_second_leader(store, monkeypatch)
 
 @pytest.mark.guarantee("G7")
 def test_ctrl_c_while_waiting_for_a_commit_leaves_nobody_alone(store):
-    """Ctrl-C in a thread that waits for the commit of another is raised after it; the run is free, and others go on."""
+    """Ctrl-C in a thread that waits for the commit of another is raised; the run is free, and others go on."""
     workflow_without_loop().start(store=store, run_id="r")
     lease = store.create("w", "led")
     leading = threading.Thread(target=lambda: lease.append(ENTRIES, "running"))
 
     def is_waiting():
         frame = sys._current_frames()[threading.main_thread().ident]
-        return frame.f_code.co_name == "wait" and "interruption" in frame.f_locals
+        return frame.f_code is group_commit._Job.wait.__code__
 
     def interrupt():
         wait_until(is_waiting)
@@ -394,14 +395,143 @@ def test_ctrl_c_while_waiting_for_a_commit_leaves_nobody_alone(store):
     assert {info.is_owned for info in store.runs()} == {False}
 
 
+class InterruptedAt:
+    """Interrupts a thread at the n-th moment of a shared commit: Python looks for signals at calls and returns.
+
+    It is a profile function.
+    """
+
+    def __init__(self, number):
+        self.left = number
+        self.has_come = False
+
+    def __call__(self, frame, event, argument):
+        """Interrupt where it is time; `c_call` comes before a lock is given back, `c_return` after it."""
+        if frame.f_code.co_filename == group_commit.__file__ and event in {"call", "return", "c_return"}:
+            self.left -= 1
+            if self.left == 0:
+                self.has_come = True
+                raise KeyboardInterrupt
+
+
+class HeldUp:
+    """A connection that waits until it may go on."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.is_reached = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def execute(self, *arguments):
+        """Execute a statement, if need be later."""
+        self.is_reached.set()
+        self.may_go_on.wait()
+        return self.connection.execute(*arguments)
+
+
+@pytest.mark.guarantee("G9")
+@pytest.mark.parametrize("later_writes", ["append", "append_soon"])
+@pytest.mark.parametrize("writes", ["append", "append_soon"])
+@pytest.mark.parametrize("role", ["first", "second"])
+def test_at_whatever_moment_ctrl_c_comes_nobody_is_left_waiting(store, role, writes, later_writes):
+    """Ctrl-C at each moment of a write, by who leads the commit or is to lead the next one, is raised; all others are told, and can write."""
+    number = 0
+    is_over = False
+    while not is_over:
+        number += 1
+        is_over = not is_interrupted_well(store, role, writes, later_writes, number)
+    assert number > 10
+
+
+def outcome_of(call, *arguments):
+    """Return what a call has returned, and which error of a store it has raised."""
+    try:
+        return call(*arguments), None
+    except StoreError as error:
+        return None, error
+
+
+def is_interrupted_well(store, role, writes, later_writes, number):
+    """Interrupt a write at its n-th moment, see that all is well, and return whether it has so many."""
+    commits, real = store._commits, store._commits.connection
+    told = dict.fromkeys(["earlier", "interrupted", "later"])
+    leases = {name: store.create("w", f"{role} {number} {name}") for name in told}
+    interruption = InterruptedAt(number)
+
+    def append(name):
+        if later_writes == "append":
+            _, error = outcome_of(leases[name].append, ENTRIES, "running")
+        else:
+            answer = queue.SimpleQueue()
+            leases[name].append_soon(ENTRIES, "running", answer.put)
+            error = answer.get()
+        told[name] = "written" if error is None else "refused"
+
+    def let_go():
+        wait_until(lambda: commits._queue or interruption.has_come)
+        threads["later"].start()
+        wait_until(lambda: len(commits._queue) == 2 or interruption.has_come)
+        if role == "first":
+            commits.lock.release()
+        else:
+            held_up.may_go_on.set()
+
+    threads = {
+        name: threading.Thread(target=append, args=[name], name=name, daemon=True)
+        for name in ("earlier", "later")
+    }
+    held_up = commits.connection = HeldUp(real)
+    if role == "first":
+        commits.lock.acquire()
+        held_up.may_go_on.set()
+    else:
+        threads["earlier"].start()
+        held_up.is_reached.wait()
+    letting_go = threading.Thread(target=let_go, daemon=True)
+    letting_go.start()
+    answers = []
+    sys.setprofile(interruption)
+    try:
+        if writes == "append":
+            leases["interrupted"].append(ENTRIES, "running")
+        else:
+            leases["interrupted"].append_soon(ENTRIES, "running", answers.append)
+        told["interrupted"] = "written"
+    except KeyboardInterrupt:
+        told["interrupted"] = "interrupted"
+    finally:
+        sys.setprofile(None)
+    letting_go.join(60)
+    for thread in threads.values():
+        if thread.ident is not None:
+            thread.join(60)
+            assert not thread.is_alive()
+    commits.connection = real
+    assert told["interrupted"] == ("interrupted" if interruption.has_come else "written")
+    assert told["later"] in {"written", "refused"}
+    assert told["earlier"] == (None if role == "first" else "written")
+    if writes == "append_soon" and not interruption.has_come:
+        wait_until(lambda: answers)
+        assert answers == [None]
+    others = {info.run_id for info in store.runs() if info.run_id.startswith(f"{role} {number} ")}
+    for name, what in told.items():
+        if what == "written":
+            assert f"{role} {number} {name}" in others
+            leases[name].append(ENTRIES, "running")
+    assert workflow_without_loop().start(store=store).outcome == "succeeded"
+    for lease in leases.values():
+        lease.release()
+    return interruption.has_come
+
+
 @pytest.mark.guarantee("G9")
 def test_who_is_to_lead_may_hear_of_it_before_it_waits(store, monkeypatch):
     """Threads that are woken before they have begun to wait lead and write as others do, and nobody is left waiting."""
     wait = group_commit._Job.wait
 
     def wait_late(job):
-        wait_until(lambda: job._is_woken)
-        return wait(job)
+        wait_until(lambda: not job._signal.locked())
+        wait(job)
 
     monkeypatch.setattr(group_commit._Job, "wait", wait_late)
     workflow = Workflow("w", [Step(f"s{number}", run=lambda: None) for number in range(5)])
@@ -478,8 +608,12 @@ def test_a_run_that_is_deleted_while_it_is_read_is_not_there(store, monkeypatch)
         store.load("other", "r")
 
 
-def test_a_loop_that_is_closed_is_not_kept(store):
+@pytest.mark.parametrize("has_used_asyncio", [False, True])
+def test_a_loop_that_is_closed_is_not_kept(store, has_used_asyncio):
     """A loop that was closed while a run was written is forgotten with it, and the run is free."""
+    asyncio.set_event_loop_policy(None)  # as in a new process: `asyncio.run` leaves its trace
+    if has_used_asyncio:
+        asyncio.run(asyncio.sleep(0))
     ended = threading.Event()
 
     async def work():
@@ -496,6 +630,45 @@ def test_a_loop_that_is_closed_is_not_kept(store):
     wait_until(lambda: any(info.run_id == "r" for info in store.runs()))
     del task, loop
     wait_until(lambda: gc.collect() is not None and ended.is_set())
+    wait_until(lambda: not any(info.is_owned for info in store.runs()))
+
+
+def test_a_run_that_is_collected_as_garbage_while_its_thread_writes_another_holds_up_nobody(store):
+    """Where the garbage collector finds a run of a closed loop in the thread that commits, all go on, and that run is free."""
+    abandoned = []
+
+    async def wait_for_ever():
+        await asyncio.get_running_loop().create_future()
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(
+        Workflow("w", [Step("a", run=wait_for_ever)]).start_async(store=store, run_id="r")
+    )
+    while not list(store.runs()):
+        loop.run_until_complete(asyncio.sleep(0))
+    task._log_destroy_pending = False
+    loop.close()
+    abandoned.append(task)
+    del task, loop
+
+    class CollectsGarbage:
+        def __init__(self, connection):
+            self.connection = connection
+
+        def execute(self, *arguments):
+            abandoned.clear()
+            gc.collect()
+            return self.connection.execute(*arguments)
+
+    real, store._commits.connection = store._commits.connection, CollectsGarbage(store._commits.connection)
+    reports = []
+    thread = threading.Thread(
+        target=lambda: reports.append(workflow_without_loop().start(store=store)), daemon=True
+    )
+    thread.start()
+    thread.join(60)
+    assert [report.outcome for report in reports] == ["succeeded"]
+    store._commits.connection = real
     wait_until(lambda: not any(info.is_owned for info in store.runs()))
 
 

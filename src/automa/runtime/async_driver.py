@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import functools
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,11 +56,12 @@ async def drive_async(launch: Launch) -> WorkflowReport:
         BaseException: What interrupted the run, once it is closed.
     """
     walker = Walker(launch, launch.walk, launch.run)
+    loop = asyncio.get_running_loop()
     try:
         command = await walker.go_on(walker.advance(None), until_rollback=True)
     except GeneratorExit as error:  # nothing may be awaited here any more: another task goes on
-        if not _leave_behind(walker.go_on_behind(error)):
-            launch.close()
+        if not _leave_behind(walker.go_on_behind(error), loop):
+            _close_elsewhere(launch)
         raise
     except BaseException:
         launch.close()
@@ -73,14 +75,25 @@ async def drive_async(launch: Launch) -> WorkflowReport:
     return end_of(launch.run, command)
 
 
-def _leave_behind(work: Coroutine[Any, Any, WorkflowReport]) -> bool:
-    """Do work in a task for which nobody waits; return whether there is a loop to do it."""
+def _leave_behind(work: Coroutine[Any, Any, WorkflowReport], loop: asyncio.AbstractEventLoop) -> bool:
+    """Do work in a task for which nobody waits; return whether the loop of the run is there to do it."""
     try:
+        is_there = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        is_there = False
+    if is_there:
         _protected(work)
-    except RuntimeError:  # there is no loop any more: a journaled run can be resumed
+    else:  # a journaled run can be resumed
         work.close()
-        return False
-    return True
+    return is_there
+
+
+def _close_elsewhere(launch: Launch) -> None:
+    """Give a run back in another thread: this one may be at a write, in which garbage was collected."""
+    try:
+        threading.Thread(target=launch.close, name="automa-close").start()
+    except RuntimeError:  # no thread can be had
+        launch.close()
 
 
 class Walker:
@@ -441,7 +454,7 @@ async def _alone(waits: Callable[[asyncio.Task[Any]], Coroutine[Any, Any, object
 
 def _protected(work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
     """Start a task that whoever cancels all tasks of the loop, as its shutdown does, does not find."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.get_running_loop().create_task(work)
     asyncio._unregister_task(task)  # noqa: SLF001  # documented for those who implement tasks
     _at_work.add(task)  # the loop does not hold on to it any more
     task.add_done_callback(_at_work.discard)

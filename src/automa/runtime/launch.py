@@ -108,8 +108,9 @@ class Launch:
 
         def settled(answer: Exception | None) -> None:
             nonlocal is_settled
-            is_settled = True
-            self._lock.release()
+            if not is_settled:
+                is_settled = True
+                self._lock.release()
             done(answer)
 
         is_lined_up = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from collections import deque
 
@@ -20,32 +21,43 @@ class Uncancelled(asyncio.Future["Halt | None"]):
 class Answers:
     """Brings what other threads have found out to a loop, all that there is in one call.
 
+    What is on its way belongs to the loop alone, and is forgotten with it: its futures would keep it alive.
+
     Args:
         loop: The loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._waiting: deque[tuple[asyncio.Future[Halt | None], Exception | None]] = deque()
-        self._is_called = False
+        self._latest: weakref.ref[_OnTheirWay] | None = None
 
     def put(self, future: asyncio.Future[Halt | None], answer: Exception | None) -> None:
         """Have a future of the loop end with what stops the walk, or None; from any thread."""
-        self._waiting.append((future, answer))
+        answers = None if self._latest is None else self._latest()
+        if answers is None:
+            answers = _OnTheirWay()
+            self._latest = weakref.ref(answers)
+        answers.append((future, answer))
         loop = self._loop()
-        if self._is_called and loop is not None and not loop.is_closed():
+        if loop is None or (answers.is_called and not loop.is_closed()):
             return
-        self._is_called = True
-        try:
-            if loop is not None:
-                loop.call_soon_threadsafe(self._take_home)
-        except RuntimeError:  # the loop is closed: nobody waits any more, and the futures would keep it alive
-            self._waiting.clear()
+        answers.is_called = True
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(answers.arrive)
 
-    def _take_home(self) -> None:
-        self._is_called = False  # first: whoever puts another from now on calls again
-        while self._waiting:
-            future, answer = self._waiting.popleft()
+
+class _OnTheirWay(deque[tuple[asyncio.Future["Halt | None"], "Exception | None"]]):
+    """Answers that a loop will find."""
+
+    is_called: bool = False
+
+    def arrive(self) -> None:
+        """End the futures with their answers."""
+        self.is_called = False  # first: whoever adds another from now on calls again
+        while self:
+            future, answer = self.popleft()
+            if future.done():  # it was told twice: whoever told it was interrupted
+                continue
             if isinstance(answer, Halt) or answer is None:
                 future.set_result(answer)
             else:

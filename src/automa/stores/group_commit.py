@@ -60,14 +60,14 @@ class GroupCommit:
             StoreError: Where the transaction failed.
         """
         job = _Job(work, is_one_statement=is_one_statement)
-        interruption = None if self._line_up(job) else job.wait()
-        while not job.is_done:
-            try:
+        try:
+            if not self._line_up(job):
+                job.wait()
+            if not job.is_done:
                 self._lead()
-            except BaseException as error:  # noqa: BLE001  # raised below: who leads must not leave the others alone
-                interruption = interruption or error
-        if interruption is not None:
-            raise interruption
+        except BaseException:
+            self._lead_in_any_case()
+            raise
         if job.error is not None:
             raise job.error
 
@@ -80,8 +80,12 @@ class GroupCommit:
             is_one_statement: As for `commit`.
         """
         job = _JobOfNobody(work, settled, self._lead_elsewhere, is_one_statement=is_one_statement)
-        if self._line_up(job):
-            job.wake()
+        try:
+            if self._line_up(job):
+                self._lead_elsewhere()
+        except BaseException:
+            self._lead_in_any_case()
+            raise
 
     def close(self) -> None:
         """Need no thread any more; what still comes is done by whoever brings it."""
@@ -107,49 +111,76 @@ class GroupCommit:
             self._leaders = None  # it may have taken this in, and must not do it later
             self._lead()
 
+    def _lead_in_any_case(self) -> None:
+        """Lead where an interruption has come, at whatever moment: it may have been the turn of this thread.
+
+        One more who leads does no harm. Further interruptions are as the first, which is raised in the end.
+        """
+        has_led = False
+        while not has_led:
+            try:
+                self._lead()
+                has_led = True
+            except Exception:
+                raise
+            except BaseException:  # noqa: BLE001, S110  # as above
+                pass
+
     def _lead(self) -> None:
         """Commit for all who have come meanwhile, and make the first who comes after them lead."""
         batch: list[_Job] = []
+        error: BaseException | None = None
         try:
             with self.lock:
                 with self._queue_lock:
                     batch, self._queue = self._queue, []
-                self._commit_batch(batch)
-        finally:
-            with self._queue_lock:
-                heirs = self._queue[:1]
-                self._has_leader = bool(heirs)
-            for each in (*batch, *heirs):
-                each.wake()
+                if batch:
+                    self._commit_batch(batch)
+        except BaseException as raised:  # noqa: BLE001  # whoever waits is told, and must not take it for written
+            error = raised
+        try:
+            self._hand_over(batch, error)
+        except BaseException:
+            self._hand_over(batch, error)
+            raise
+        if error is not None and not (batch and isinstance(error, Exception)):
+            raise error
 
     def _commit_batch(self, batch: list[_Job]) -> None:
         is_transaction = len(batch) == 1 and batch[0].is_one_statement  # two calls into SQLite fewer a step
+        self._check()
         try:
-            with as_store_error(self._path):
-                self._check()
-                try:
-                    if not is_transaction:
-                        self.connection.execute("BEGIN IMMEDIATE")
-                    for job in batch:
-                        job.run(self.connection)
-                    if not is_transaction:
-                        self.connection.execute("COMMIT")
-                except BaseException:
-                    with contextlib.suppress(sqlite3.Error):
-                        self.connection.execute("ROLLBACK")
-                    raise
-        except BaseException as error:  # memory may be full: whoever waits must not take it for written
-            store_error = error if isinstance(error, StoreError) else StoreError(f"{self._path}: {error!r}")
+            if not is_transaction:
+                self.connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                job.run(self.connection)
+            if not is_transaction:
+                self.connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def _hand_over(self, batch: list[_Job], error: BaseException | None) -> None:
+        """Tell those who were committed for what came of it, and the first who comes after them to lead.
+
+        It may be done once more where it was interrupted.
+        """
+        if error is not None:
+            store_error = _store_error_of(error, self._path)
             for job in batch:
                 job.error = job.error or store_error
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            for job in batch:
-                job.is_done = True
+        with self._queue_lock:
+            heirs = self._queue[:1]
+            self._has_leader = bool(heirs)
+        for job in batch:
+            job.is_done = True
+            job.settle()
+        for job in heirs:
+            job.lead()
 
 
-class as_store_error:  # noqa: N801  # used as a function; a generator costs, and every write passes here
+class as_store_error:  # noqa: N801  # used as a function; a generator costs, and every read passes here
     """Turns what SQLite or the system raises into a `StoreError`."""
 
     __slots__ = ("_path",)
@@ -162,7 +193,16 @@ class as_store_error:  # noqa: N801  # used as a function; a generator costs, an
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, _STORE_ERRORS):
-            raise StoreError(f"{self._path}: {error}") from error
+            raise _store_error_of(error, self._path)
+
+
+def _store_error_of(error: BaseException, path: Path) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    text = error if isinstance(error, _STORE_ERRORS) else repr(error)
+    store_error = StoreError(f"{path}: {text}")
+    store_error.__cause__ = error
+    return store_error
 
 
 _STORE_ERRORS = (OSError, sqlite3.Error)
@@ -171,37 +211,28 @@ _STORE_ERRORS = (OSError, sqlite3.Error)
 class _Job:
     """A piece of work that waits for a transaction, and whether it went well."""
 
-    __slots__ = ("_is_woken", "_signal", "error", "is_done", "is_one_statement", "work")
+    __slots__ = ("_signal", "error", "is_done", "is_one_statement", "work")
 
     def __init__(self, work: Work, *, is_one_statement: bool) -> None:
         self.work = work
         self.is_one_statement = is_one_statement
         self.error: AutomaError | None = None
         self.is_done = False
-        self._is_woken = False
         self._signal = threading.Lock()
         self._signal.acquire()
 
-    def wait(self) -> BaseException | None:
-        """Wait until the job is done, or is to lead the next commit; return what has interrupted that.
+    def wait(self) -> None:
+        """Wait until the job is done, or is to lead the next commit."""
+        self._signal.acquire()
 
-        It goes on all the same: the work may be under way, and the others wait for who is to lead.
-        """
-        interruption: BaseException | None = None
-        while True:
-            try:
-                while not self._is_woken:
-                    self._signal.acquire()
-            except BaseException as error:  # noqa: BLE001  # whoever waits raises it at the end
-                interruption = interruption or error
-            else:
-                return interruption
-
-    def wake(self) -> None:
-        """End the wait; whoever has led meanwhile is woken once more, and waits no longer."""
-        if not self._is_woken:
-            self._is_woken = True
+    def lead(self) -> None:
+        """Have whoever waits lead the next commit."""
+        with contextlib.suppress(RuntimeError):  # it has been told already
             self._signal.release()
+
+    def settle(self) -> None:
+        """Have whoever waits find that the job is done."""
+        self.lead()
 
     def run(self, connection: sqlite3.Connection) -> None:
         """Do the work; an error of ours is its own, any other that of the whole transaction."""
@@ -229,9 +260,10 @@ class _JobOfNobody(_Job):
         self._settled = settled
         self._lead = lead
 
-    def wake(self) -> None:
-        """Tell that the job is done, or have the next commit led."""
-        if self.is_done:
-            self._settled(self.error)
-        else:
-            self._lead()
+    def lead(self) -> None:
+        """Have another thread lead the next commit."""
+        self._lead()
+
+    def settle(self) -> None:
+        """Tell what came of the job."""
+        self._settled(self.error)

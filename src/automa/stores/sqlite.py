@@ -282,9 +282,10 @@ class SqliteStore:
     def _appending(self, lease: _SqliteLease, entries: Sequence[dict[str, Any]], status: str) -> _Write:
         text = _to_text(entries)
         turns = status != lease.status
+        last = lease.last + 1
 
         def append(connection: sqlite3.Connection) -> None:
-            _change(connection, lease, _APPEND, lease.last + 1, text)
+            _change(connection, lease, _APPEND, last, text)
             if turns:  # a run that has ended, or stopped, is free
                 owner = self._owner.path.name if status == RUNNING else None
                 connection.execute(
@@ -294,8 +295,7 @@ class SqliteStore:
         def settle(error: BaseException | None) -> None:
             if error is not None:
                 return
-            lease.last += 1
-            lease.status = status
+            lease.last, lease.status = last, status
             if status != RUNNING:
                 self._forget(lease)
 
