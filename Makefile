@@ -56,7 +56,7 @@ format:
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: # some 40 minutes: leave the machine alone meanwhile
+bench: # some 50 minutes: leave the machine alone meanwhile
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -e '.[bench]'
 	$(BIN)/python bench/suite.py

@@ -134,7 +134,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def played(subject: str, module: str, *arguments: object, seconds: float) -> dict[str, float] | str:
+def played(subject: str, module: str, *arguments: object, seconds: float = 60.0) -> dict[str, float] | str:
     """Return what playing with a library took, in a process of its own; or why there is no figure."""
     command = (python_of(subject), SUBJECTS / "play.py", module, *arguments)
     try:

@@ -1,6 +1,6 @@
 """Measure automa beside its peers, in one run on one machine, and write the page of results and its charts.
 
-    python bench/suite.py                        # all parts, some 40 minutes: leave the machine alone
+    python bench/suite.py                        # all parts, some 50 minutes: leave the machine alone
     python bench/suite.py --only memory durable  # these anew, the others as they were measured before
 
 Peers are installed from the package index, each in an environment of its own below `build/bench`. What was
@@ -18,7 +18,7 @@ from typing import Any
 
 from measuring import ENVIRONMENTS, HERE, ROOT, machine
 
-PARTS = ("memory", "durable", "fleet", "scale", "startup", "explorer")
+PARTS = ("memory", "durable", "long_runs", "fleet", "scale", "startup", "explorer")
 RESULTS = HERE / "results.json"
 PAGE = HERE / "RESULTS.md"
 
