@@ -7,6 +7,7 @@ import gc
 import queue
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import weakref
@@ -670,6 +671,34 @@ def test_a_run_that_is_collected_as_garbage_while_its_thread_writes_another_hold
     assert [report.outcome for report in reports] == ["succeeded"]
     store._commits.connection = real
     wait_until(lambda: not any(info.is_owned for info in store.runs()))
+
+
+@pytest.mark.parametrize("loop_is", ["open", "closed"])
+def test_a_run_that_is_garbage_when_the_process_ends_does_not_keep_it_from_ending(loop_is, tmp_path):
+    """A process whose loop leaves a run at work ends, and another can resume that run at once."""
+    code = """if True:
+        import asyncio, sys
+        from automa import Step, Workflow
+        from automa.stores import SqliteStore
+
+        async def wait_for_ever():
+            at_work.set()
+            await asyncio.get_running_loop().create_future()
+
+        at_work = asyncio.Event()
+        store = SqliteStore(sys.argv[1])
+        loop = asyncio.new_event_loop()
+        workflow = Workflow("w", [Step("a", run=wait_for_ever)])
+        task = loop.create_task(workflow.start_async(store=store, run_id="r"))
+        task._log_destroy_pending = False
+        loop.run_until_complete(at_work.wait())
+        loop.close() if sys.argv[2] == "closed" else None
+    """
+    path = tmp_path / "left.db"
+    subprocess.run([sys.executable, "-c", code, path, loop_is], check=True, timeout=60)
+    with closing(SqliteStore(path)) as store:
+        workflow = Workflow("w", [Step("a", run=lambda: None)])
+        assert workflow.resume("r", store=store).outcome == "succeeded"
 
 
 def test_who_reads_waits_for_nobody_who_writes(store):

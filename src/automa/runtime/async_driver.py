@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -90,10 +92,13 @@ def _leave_behind(work: Coroutine[Any, Any, WorkflowReport], loop: asyncio.Abstr
 
 def _close_elsewhere(launch: Launch) -> None:
     """Give a run back in another thread: this one may be at a write, in which garbage was collected."""
-    try:
-        threading.Thread(target=launch.close, name="automa-close").start()
-    except RuntimeError:  # no thread can be had
-        launch.close()
+    if launch.journal is None:
+        return
+    if not sys.is_finalizing():  # then a thread would never start, and Python 3.11 waits until it has
+        with contextlib.suppress(RuntimeError):  # none can be had
+            threading.Thread(target=launch.close, name="automa-close").start()
+            return
+    launch.close()
 
 
 class Walker:
