@@ -525,6 +525,38 @@ def is_interrupted_well(store, role, writes, later_writes, number):
     return interruption.has_come
 
 
+class InterruptedAfterCommit:
+    """A connection whose next commit is interrupted once it is durable."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.has_come = False
+
+    def execute(self, sql, *arguments):
+        """Execute a statement; be interrupted after the first commit."""
+        done = self.connection.execute(sql, *arguments)
+        if sql == "COMMIT" and not self.has_come:
+            self.has_come = True
+            raise KeyboardInterrupt
+        return done
+
+
+@pytest.mark.guarantee("G7")
+@pytest.mark.parametrize("what", ["start", "take"])
+def test_ctrl_c_when_a_run_has_just_become_ours_leaves_it_to_others(store, what):
+    """A process that goes on after Ctrl-C, which came when the start or take of a run was durable, does not keep others from it."""
+    workflow = workflow_without_loop()
+    if what == "take":
+        workflow.start(store=store, run_id="r")
+    store._commits.connection = InterruptedAfterCommit(store._commits.connection)
+    with pytest.raises(KeyboardInterrupt):
+        workflow.start(store=store, run_id="r") if what == "start" else store.take("other", "r")
+    with closing(SqliteStore(store.path)) as elsewhere:
+        assert [(info.run_id, info.is_owned) for info in elsewhere.runs()] == [("r", False)]
+        assert workflow.resume("r", store=elsewhere).outcome == "succeeded"
+    assert workflow.start(store=store, run_id="another").outcome == "succeeded"
+
+
 @pytest.mark.guarantee("G9")
 def test_who_is_to_lead_may_hear_of_it_before_it_waits(store, monkeypatch):
     """Threads that are woken before they have begun to wait lead and write as others do, and nobody is left waiting."""

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automa._core.protocols import RunFilter, RunInfo
-from automa.errors import AutomaError, JournalError, StoreError
+from automa.errors import (
+    AutomaError,
+    JournalError,
+    RunExistsError,
+    RunNotFoundError,
+    RunOwnedError,
+    StoreError,
+)
 from automa.journal.entries import time_of_entry, to_datetime, to_micros
 from automa.journal.journal import RUNNING
 from automa.stores.group_commit import GroupCommit, as_store_error
@@ -113,8 +120,11 @@ class SqliteStore:
         lease = _SqliteLease(self, workflow_id, run_id)
         try:
             self.commit(take)
+        except (RunNotFoundError, RunOwnedError):
+            raise
         except BaseException:
-            self._forget(lease)
+            self._give_back_unsure(lease)
+            self._change_stale_owner()
             raise
         return lease
 
@@ -274,7 +284,8 @@ class SqliteStore:
 
         def settle(error: BaseException | None) -> None:
             if error is not None:
-                self._forget(lease)
+                if not isinstance(error, RunExistsError):
+                    self._give_back_unsure(lease)
                 lease.row_id = 0
 
         return _Write(begin, settle)
@@ -313,18 +324,29 @@ class SqliteStore:
 
     def release(self, lease: _SqliteLease) -> None:
         """Give a run back."""
-        if not self._forget(lease):
-            return
 
         def release(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "UPDATE runs SET owner = NULL WHERE id = ? AND epoch = ?", (lease.row_id, lease.epoch)
             )
 
-        try:
-            self.commit(release)
-        except AutomaError:  # then the row goes on naming this owner: who must not look alive for ever
-            self._owner_is_stale = True
+        if self._forget(lease):
+            try:
+                self.commit(release)
+            except AutomaError:
+                self._owner_is_stale = True
+        self._change_stale_owner()
+
+    def _give_back_unsure(self, lease: _SqliteLease) -> None:
+        """Give a run back of which it is not known whether it was written that it is owned.
+
+        Its commit has failed, or was interrupted, and may be durable all the same.
+        """
+        self._forget(lease)
+        self._owner_is_stale = True
+
+    def _change_stale_owner(self) -> None:
+        """Look dead to whoever reads a row that goes on naming this owner though the run was given back."""
         if self._owner_is_stale and not self._held:
             with self._commits.lock:
                 if self._held:  # another run has begun meanwhile, and names this owner
