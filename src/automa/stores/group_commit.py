@@ -116,15 +116,14 @@ class GroupCommit:
 
         One more who leads does no harm. Further interruptions are as the first, which is raised in the end.
         """
-        has_led = False
-        while not has_led:
+        while True:
             try:
                 self._lead()
-                has_led = True
             except Exception:
                 raise
-            except BaseException:  # noqa: BLE001, S110  # as above
-                pass
+            except BaseException:  # noqa: BLE001, S112  # as above
+                continue
+            return
 
     def _lead(self) -> None:
         """Commit for all who have come meanwhile, and make the first who comes after them lead."""
